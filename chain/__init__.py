@@ -1,0 +1,1 @@
+"""The deterministic state machine: bytes in, bytes out, no I/O, no clock."""

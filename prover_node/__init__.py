@@ -1,0 +1,1 @@
+"""The prover operator's daemon: decisions, effects, runners, storage."""

@@ -1,0 +1,1 @@
+"""Everything impure around the chain: ABCI server, store, CometBFT supervisor, queries, localnet."""
