@@ -61,7 +61,7 @@ def compile_into(target: Path, proto_dir: Path, files: list[Path]) -> None:
 def generate(root: Path) -> bool:
     """Bring root/gen up to date with root/proto and say whether anything had to be written.
 
-    The new tree is written beside the old one and swapped in whole, so an interrupted or failed run leaves the old stubs.
+    The new tree is written beside the old one and swapped in whole, so a failed run leaves the old stubs.
     """
     proto_dir, gen = root / "proto", root / "gen"
     gen.mkdir(exist_ok=True)
