@@ -1,7 +1,7 @@
 """Generate the protobuf stubs (`*_pb2.py` and `*_pb2.pyi`) from proto/ into gen/.
 
-`python scripts/protos.py` regenerates them in a checkout; the build hook in hatch_build.py calls `generate` for wheels and
-editable installs. Nothing is done when neither the .proto files nor the compiler changed since the last run.
+`python scripts/protos.py` regenerates them in a checkout; the build hook in hatch_build.py calls `generate` for wheels
+and editable installs. Nothing is done when neither the .proto files nor the compiler changed since the last run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def digest(proto_dir: Path, files: list[Path]) -> str:
 
 
 def compile_into(target: Path, proto_dir: Path, files: list[Path]) -> None:
-    """Run protoc (bundled with grpcio-tools) over `files`; messages only: services are served from their descriptors."""
+    """Run protoc, as bundled with grpcio-tools. Messages only: services are served from their descriptors."""
     from grpc_tools import protoc  # noqa: PLC0415  (a no-op run needs no compiler and stays fast)
 
     well_known = Path(protoc.__file__).parent / "_proto"
