@@ -1,0 +1,1 @@
+"""Container runners: one interface (:mod:`.base`), one file a backend."""

@@ -1,0 +1,162 @@
+"""What every runner takes and gives back: one container job of protocol §4, and how it ended."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+CONTAINER_UID = 65532
+"""The user and group id inside every container: never root, whatever the image asks for."""
+
+INPUT_MOUNT = "/mnt/input"
+ASSETS_MOUNT = "/mnt/assets"
+PROOF_MOUNT = "/mnt/proof"
+OUTPUT_MOUNT = "/mnt/output"
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class RunnerError(Exception):
+    """A runner can't be used on this machine; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a job may use.
+
+    Files under ``/tmp`` and ``/mnt/output`` live in memory and count towards ``memory_bytes`` too,
+    so ``tmp_bytes`` and ``output_bytes`` are upper bounds, not additions.
+    """
+
+    cpu_millis: int
+    memory_bytes: int
+    gpus: int
+    time_limit_s: int
+    output_bytes: int
+    output_inodes: int
+    tmp_bytes: int
+    pids: int = 512
+    log_bytes: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        for name in (
+            "cpu_millis",
+            "memory_bytes",
+            "time_limit_s",
+            "output_bytes",
+            "output_inodes",
+            "tmp_bytes",
+            "pids",
+            "log_bytes",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"the limit {name} must be above zero, not {getattr(self, name)}")
+        if self.gpus < 0:
+            raise ValueError(f"the limit gpus must not be negative, not {self.gpus}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of a prover or verifier container.
+
+    ``image`` is an OCI-layout or docker-archive tar whose sha256 the caller has already compared
+    with ``image_sha256`` (hex). An empty ``command`` means the image's own entry point and cmd; a
+    given one replaces both. The directories are on this machine and readable by everyone (see
+    :func:`prover_node.contract.stage_files`). ``output_dir`` must be an existing, empty directory;
+    it is filled when the job ends, and is ``None`` for verifiers.
+    """
+
+    id: str
+    image: Path
+    image_sha256: str
+    command: tuple[str, ...]
+    input_dir: Path
+    assets_dir: Path | None
+    proof_dir: Path | None
+    output_dir: Path | None
+    limits: Limits
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _JOB_ID.fullmatch(self.id):
+            raise ValueError(f"the job id {self.id!r} must be 1 to 100 letters, digits, '_', '.' or '-'")
+        if not _SHA256.fullmatch(self.image_sha256):
+            raise ValueError(f"image_sha256 must be 64 lower-case hex digits, not {self.image_sha256!r}")
+        for key, value in self.env.items():
+            if not key or "=" in key or "\0" in key + value:
+                raise ValueError(f"the environment variable {key!r} has an unusable name or value")
+        if any("\0" in arg for arg in self.command):
+            raise ValueError("a command argument contains a NUL character")
+
+
+class Reason(enum.Enum):
+    """Why a job ended."""
+
+    EXITED = "exited"
+    """The program ended by itself (or crashed); ``exit_code`` says how."""
+    TIME_LIMIT = "time limit"
+    OUT_OF_MEMORY = "out of memory"
+    OUTPUT_LIMIT = "output limit"
+    """The program failed with its output full, or left more than it may."""
+    IMAGE_UNUSABLE = "image unusable"
+    """The archive can't be unpacked, is for another machine, or its command can't be executed."""
+    CANCELLED = "cancelled"
+    RUNNER_ERROR = "runner error"
+    """This machine's own fault: nothing follows about the program."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a job ended and what it used.
+
+    ``exit_code`` is the program's, 128 + n where signal n ended it, and ``None`` unless ``reason``
+    is ``EXITED``, ``OUT_OF_MEMORY`` or ``OUTPUT_LIMIT``. ``cpu_ms`` and ``peak_memory_bytes`` are 0
+    where the machine doesn't account for them. ``detail`` is one sentence for people.
+    """
+
+    reason: Reason
+    exit_code: int | None
+    wall_ms: int
+    cpu_ms: int
+    peak_memory_bytes: int
+    stdout: bytes
+    stderr: bytes
+    detail: str
+
+
+class Runner(Protocol):
+    """Runs jobs under the container contract of protocol §4."""
+
+    @property
+    def name(self) -> str:
+        """``docker`` or ``sandbox``."""
+        ...
+
+    def unenforced(self) -> tuple[str, ...]:
+        """Sentences that name what of the contract this machine can't enforce; empty when all is."""
+        ...
+
+    async def run(self, job: Job, *, on_start: Callable[[], None] | None = None) -> Outcome:
+        """Run ``job`` to its end; never raises for anything that the program or image does.
+
+        ``on_start`` is called once, when the program itself has been started. Cancelling the
+        awaiting asyncio task kills the container before the cancellation is passed on.
+        """
+        ...
+
+    async def cancel(self, job_id: str) -> None:
+        """Kill the job; its ``run`` ends ``CANCELLED``. Unknown or finished ids are ignored."""
+        ...
+
+    async def cleanup_orphans(self) -> list[str]:
+        """Remove what an earlier, crashed process of this node left; returns the job ids."""
+        ...
+
+    async def close(self) -> None:
+        """Kill what still runs and release everything."""
+        ...
