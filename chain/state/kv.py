@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+class Getter(Protocol):
+    """Anything that rows can be got from by key."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """The value stored under key, or None."""
+        ...
+
+
 class KVReader(Protocol):
     """Read access to an ordered map of bytes to non-empty bytes."""
 

@@ -1,0 +1,94 @@
+"""The tree against a model that is too simple to be wrong: the whole trie built anew from a dict by its definition."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chain.state.merkle import EMPTY_ROOT, Tree
+
+# Few distinct keys, so that they are overwritten and deleted often.
+KEYS = st.binary(min_size=1, max_size=2)
+BATCHES = st.lists(st.dictionaries(KEYS, st.none() | st.binary(min_size=1, max_size=3), max_size=60), max_size=8)
+
+
+def model_root(state: dict[bytes, bytes]) -> bytes:
+    """The root by the definition in chain/state/merkle.py, without any of its data structures."""
+    leaves = sorted(
+        (sha256(key).hexdigest(), sha256(b"\x00" + sha256(key).digest() + sha256(value).digest()).digest())
+        for key, value in state.items()
+    )
+
+    def inner(depth: int, below: list[tuple[str, bytes]]) -> bytes:
+        children = []
+        for digit in "0123456789abcdef":
+            group = [leaf for leaf in below if leaf[0][depth] == digit]
+            if len(group) == 1:
+                children.append(group[0][1])
+            elif group:
+                children.append(inner(depth + 1, group))
+        return sha256(b"\x01" + b"".join(children) + bytes(32) * (16 - len(children))).digest()
+
+    return inner(0, leaves)
+
+
+def write(nodes: dict[bytes, bytes], rows: dict[bytes, bytes | None]) -> None:
+    for path, row in rows.items():
+        if row is None:
+            del nodes[path]  # a KeyError here would mean that a row was deleted that never existed
+        else:
+            nodes[path] = row
+
+
+@given(BATCHES)
+def test_root_and_rows_depend_on_the_map_alone(batches: list[dict[bytes, bytes | None]]) -> None:
+    state: dict[bytes, bytes] = {}
+    nodes: dict[bytes, bytes] = {}
+    for batch in batches:
+        update = Tree(nodes).apply(batch)
+        write(nodes, update.nodes)
+        for key, value in batch.items():
+            if value is None:
+                state.pop(key, None)
+            else:
+                state[key] = value
+        assert update.root == model_root(state)
+        assert Tree(nodes).root() == update.root
+        assert Tree({}).apply(state).nodes == nodes
+
+
+@given(st.dictionaries(KEYS, st.binary(min_size=1, max_size=3), max_size=60))
+def test_deleting_everything_leaves_no_rows(state: dict[bytes, bytes]) -> None:
+    nodes: dict[bytes, bytes] = {}
+    write(nodes, Tree(nodes).apply(state).nodes)
+    update = Tree(nodes).apply(dict.fromkeys(state))
+    write(nodes, update.nodes)
+    assert nodes == {}
+    assert update.root == EMPTY_ROOT
+
+
+@given(st.dictionaries(KEYS, st.binary(min_size=1, max_size=3), max_size=60))
+def test_writing_what_is_there_changes_no_row(state: dict[bytes, bytes]) -> None:
+    nodes: dict[bytes, bytes] = {}
+    first = Tree(nodes).apply(state)
+    write(nodes, first.nodes)
+    absent = {b"absent" + key: None for key in state}
+    again = Tree(nodes).apply({**state, **absent})
+    assert again.nodes == {}
+    assert again.root == first.root
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_deep_collisions(seed: int, deepest: int) -> None:
+    """Leaves whose hashes share many digits, which only an attacker's work can bring about."""
+    nodes: dict[bytes, bytes] = {}
+    keys = [f"{seed}-{i}".encode() for i in range(300)]
+    update = Tree(nodes).apply(dict.fromkeys(keys, b"v"))
+    write(nodes, update.nodes)
+    kept = keys[:deepest]
+    update = Tree(nodes).apply(dict.fromkeys(keys[deepest:]))
+    write(nodes, update.nodes)
+    assert update.root == model_root(dict.fromkeys(kept, b"v"))
