@@ -1,0 +1,38 @@
+"""The Go toolchain of a build: found on the machine, pinned to one version, cut off from the user's settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from client.program.errors import BuildError
+
+# Where modules come from and are kept is the machine's business and can't change their bytes: go.sum pins those.
+_MACHINE_SETTINGS = ("GOCACHE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB")
+_PROJECT_TOOLS = Path(__file__).resolve().parents[2] / ".tools" / "bin"
+
+
+def go_environment(version: str) -> dict[str, str]:
+    """Environment variables under which `go` is exactly Go `version`.
+
+    An installed Go of another version downloads that one from the module proxy. Raises BuildError if there is no Go.
+    """
+    search = os.pathsep.join([str(_PROJECT_TOOLS), os.environ.get("PATH", os.defpath)])
+    go = shutil.which("go", path=search)
+    if go is None:
+        raise BuildError(
+            "this program is built with Go, which isn't installed: run `make setup`, or install Go 1.21 or later"
+        )
+    try:
+        answer = subprocess.run([go, "env", "-json", *_MACHINE_SETTINGS], capture_output=True, text=True, check=True)
+        settings: dict[str, str] = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        raise BuildError(f"{go} can't be asked for its settings: {error}") from error
+    return settings | {
+        "GOENV": "off",
+        "GOTOOLCHAIN": f"go{version}",
+        "PATH": os.pathsep.join([str(Path(go).parent), "/usr/bin", "/bin"]),
+    }
