@@ -1,0 +1,322 @@
+"""The prover's duty: from an offer to a proof on chain. Decisions only; see ``machine``."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from prover_node.duties import FailureReason, FileKind, JobKey, ProofRecord, ProveDuty, Resources, Role, Usage
+from prover_node.effects import (
+    AcceptTask,
+    Cancel,
+    DeclineTask,
+    Effect,
+    Entry,
+    FetchFiles,
+    Forget,
+    Journal,
+    PackProof,
+    ReportFailure,
+    RunJob,
+    SubmitProof,
+)
+from prover_node.journal_entries import AssignmentEnded, ProofMade, WorkFailed
+from prover_node.outbox import Outbox
+from prover_node.runner.base import Outcome, Reason
+
+DETAIL_BYTES_MAX = 256
+"""Protocol: the longest detail of a failure report, in bytes of UTF-8."""
+
+_ATTEMPTS_MAX = 2
+
+_FAILURES = {
+    Reason.TIME_LIMIT: FailureReason.TIME_LIMIT,
+    Reason.OUT_OF_MEMORY: FailureReason.OUT_OF_MEMORY,
+    Reason.OUTPUT_LIMIT: FailureReason.BAD_OUTPUT,
+    Reason.IMAGE_UNUSABLE: FailureReason.IMAGE_UNAVAILABLE,
+}
+
+
+class Phase(enum.Enum):
+    """Where the work on an assignment stands on this machine."""
+
+    DECLINED = "declined"
+    FETCHING = "fetching"
+    READY = "ready"
+    RUNNING = "running"
+    PACKING = "packing"
+    PROVED = "proved"
+    FAILED = "failed"
+
+
+_PROMISED = frozenset({Phase.FETCHING, Phase.READY, Phase.RUNNING, Phase.PACKING})
+_BUSY = frozenset({Phase.RUNNING, Phase.PACKING})
+
+
+@dataclass(slots=True)
+class Assignment:
+    """One assignment and the state of the work on it."""
+
+    duty: ProveDuty
+    phase: Phase
+    key: JobKey | None = None
+    attempts: int = 0
+    decline_reason: str = ""
+    proof: ProofRecord | None = None
+    failure: tuple[FailureReason, str] | None = None
+
+
+def clip_detail(detail: str) -> str:
+    """``detail`` on one line and within the protocol's length."""
+    line = " ".join(detail.split())
+    return line.encode()[:DETAIL_BYTES_MAX].decode(errors="ignore")
+
+
+class Assignments:
+    """All assignments that the chain's last report listed, by task."""
+
+    def __init__(self, capacity: Resources, outbox: Outbox, next_attempt: Callable[[], int]) -> None:
+        self._capacity = capacity
+        self._outbox = outbox
+        self._next_attempt = next_attempt
+        self._by_task: dict[int, Assignment] = {}
+        self._proofs: dict[int, ProofRecord] = {}
+        self._failures: dict[int, tuple[FailureReason, str]] = {}
+        self.draining = False
+
+    # What happens.
+
+    def remember(self, entry: ProofMade | WorkFailed) -> None:
+        """Take over a result of an earlier process."""
+        if isinstance(entry, ProofMade):
+            self._proofs[entry.task_id] = entry.proof
+        else:
+            self._failures[entry.task_id] = (entry.reason, entry.detail)
+
+    def report(self, duties: Iterable[ProveDuty], height: int) -> Iterator[Effect]:
+        """Bring the work in line with what the chain wants at ``height``."""
+        wanted = {duty.task_id: duty for duty in duties}
+        for task_id in [task_id for task_id in self._by_task if task_id not in wanted]:
+            yield from self._end(task_id)
+        for task_id in [task_id for task_id in self._remembered() if task_id not in wanted]:
+            yield from self._end_remembered(task_id)
+        for task_id in sorted(wanted):
+            duty = wanted[task_id]
+            assignment = self._by_task.get(task_id)
+            if assignment is None:
+                yield from self._begin(duty)
+            elif assignment.phase is Phase.DECLINED and duty.accepted:
+                # An accept of an earlier process landed after all: the chain counts on us.
+                assignment.duty = duty
+                yield from self._commence(assignment)
+            else:
+                assignment.duty = duty
+        yield from self.start_ready()
+        for task_id in sorted(self._by_task):
+            entry = self._owed(self._by_task[task_id], height)
+            if entry is not None and self._outbox.take(entry.ref, height):
+                yield entry
+
+    def fetched(self, key: JobKey) -> Iterator[Effect]:
+        """The job's files are here."""
+        assignment = self._expecting(key, Phase.FETCHING)
+        if assignment is not None:
+            assignment.phase = Phase.READY
+            yield from self.start_ready()
+
+    def fetch_failed(self, key: JobKey, kind: FileKind, detail: str) -> Iterator[Effect]:
+        """A file can't be had: an input is the user's to provide, image and assets the program's."""
+        assignment = self._expecting(key, Phase.FETCHING)
+        if assignment is not None:
+            inputs = kind is FileKind.INPUT
+            reason = FailureReason.INPUT_UNAVAILABLE if inputs else FailureReason.IMAGE_UNAVAILABLE
+            yield from self._fail(assignment, reason, detail)
+
+    def run_finished(self, key: JobKey, outcome: Outcome) -> Iterator[Effect]:
+        """The container ended."""
+        assignment = self._expecting(key, Phase.RUNNING)
+        if assignment is None:
+            return
+        if outcome.reason is Reason.EXITED and outcome.exit_code == 0:
+            assignment.phase = Phase.PACKING
+            yield PackProof(key, Usage(outcome.wall_ms, outcome.cpu_ms, outcome.peak_memory_bytes))
+        elif outcome.reason is Reason.EXITED:
+            yield from self._fail(assignment, FailureReason.EXIT_CODE, outcome.detail)
+        elif outcome.reason in _FAILURES:
+            yield from self._fail(assignment, _FAILURES[outcome.reason], outcome.detail)
+        else:
+            yield from self._own_fault(assignment, outcome.detail)
+
+    def proof_stored(self, key: JobKey, proof: ProofRecord) -> Iterator[Effect]:
+        """The bundle is on disk."""
+        assignment = self._expecting(key, Phase.PACKING)
+        if assignment is None:
+            return
+        assignment.phase = Phase.PROVED
+        assignment.proof = proof
+        yield Journal(ProofMade(key.task_id, proof))
+        yield from self._release(assignment)
+
+    def pack_failed(self, key: JobKey, detail: str) -> Iterator[Effect]:
+        """The program left nothing, too much, or something that no bundle may hold."""
+        assignment = self._expecting(key, Phase.PACKING)
+        if assignment is not None:
+            yield from self._fail(assignment, FailureReason.BAD_OUTPUT, detail)
+
+    def broken(self, key: JobKey, detail: str) -> Iterator[Effect]:
+        """This machine failed: once more, then say so."""
+        assignment = self._expecting(key, *_PROMISED)
+        if assignment is not None:
+            yield from self._own_fault(assignment, detail)
+
+    def start_ready(self) -> Iterator[Effect]:
+        """Run what is accepted, fetched, and fits beside what runs already; oldest task first."""
+        for task_id in sorted(self._by_task):
+            assignment = self._by_task[task_id]
+            if assignment.phase is not Phase.READY or not assignment.duty.accepted or assignment.key is None:
+                continue
+            free = self._capacity.less(self._held(_BUSY))
+            if assignment.duty.spec.resources.shortage(free) is None:
+                assignment.phase = Phase.RUNNING
+                yield RunJob(assignment.key, assignment.duty.spec)
+
+    def owed_now(self, height: int) -> Iterator[Effect]:
+        """Entries that became owed since the last report, so that nothing waits for the next block."""
+        for task_id in sorted(self._by_task):
+            entry = self._owed(self._by_task[task_id], height)
+            if isinstance(entry, SubmitProof | ReportFailure) and self._outbox.take(entry.ref, height):
+                yield entry
+
+    # What is known.
+
+    @property
+    def unfinished(self) -> int:
+        """Assignments that still need work or a message."""
+        return sum(assignment.phase is not Phase.DECLINED for assignment in self._by_task.values())
+
+    def phases(self) -> dict[int, Phase]:
+        """Phase by task."""
+        return {task_id: assignment.phase for task_id, assignment in self._by_task.items()}
+
+    def validate_state(self) -> None:
+        """Raise AssertionError unless every record is consistent."""
+        held = self._held(_BUSY)
+        _require(held.shortage(self._capacity) is None, "more runs than this node has resources for")
+        for task_id, assignment in self._by_task.items():
+            _require(assignment.duty.task_id == task_id, f"task {task_id} is filed under another")
+            _require((assignment.phase is Phase.PROVED) == (assignment.proof is not None), f"proof of task {task_id}")
+            _require((assignment.phase is Phase.FAILED) == (assignment.failure is not None), f"failure of {task_id}")
+            _require((assignment.phase in _PROMISED) == (assignment.key is not None), f"job of task {task_id}")
+            if assignment.phase in _BUSY:
+                _require(assignment.duty.accepted, f"task {task_id} runs without having been accepted")
+
+    # Steps.
+
+    def _begin(self, duty: ProveDuty) -> Iterator[Effect]:
+        proof = self._proofs.get(duty.task_id)
+        failure = self._failures.get(duty.task_id)
+        if proof is not None:
+            self._by_task[duty.task_id] = Assignment(duty, Phase.PROVED, proof=proof)
+            return
+        if failure is not None:
+            self._by_task[duty.task_id] = Assignment(duty, Phase.FAILED, failure=failure)
+            return
+        if not duty.accepted:
+            reason = self._why_not(duty)
+            if reason is not None:
+                self._by_task[duty.task_id] = Assignment(duty, Phase.DECLINED, decline_reason=reason)
+                return
+        assignment = Assignment(duty, Phase.DECLINED)
+        self._by_task[duty.task_id] = assignment
+        yield from self._commence(assignment)
+
+    def _commence(self, assignment: Assignment) -> Iterator[Effect]:
+        shortage = assignment.duty.spec.resources.shortage(self._capacity)
+        if shortage is not None:
+            yield from self._fail(assignment, FailureReason.PROVER_ERROR, f"the task {shortage} on this node")
+            return
+        assignment.phase = Phase.FETCHING
+        assignment.attempts += 1
+        assignment.key = JobKey(Role.PROVE, assignment.duty.task_id, 0, self._next_attempt())
+        yield FetchFiles(assignment.key, assignment.duty.spec)
+
+    def _why_not(self, duty: ProveDuty) -> str | None:
+        if self.draining:
+            return "the node is shutting down"
+        shortage = duty.spec.resources.shortage(self._capacity.less(self._held(_PROMISED)))
+        return None if shortage is None else f"the task {shortage}"
+
+    def _owed(self, assignment: Assignment, height: int) -> Entry | None:
+        """The one entry that this assignment waits for the chain to take, if any."""
+        duty = assignment.duty
+        if not duty.accepted:
+            if height >= duty.accept_by_height:
+                return None  # whatever is sent now lands too late
+            if assignment.phase is Phase.DECLINED:
+                return DeclineTask(duty.task_id, assignment.decline_reason)
+            return AcceptTask(duty.task_id)
+        if assignment.proof is not None:
+            return SubmitProof(duty.task_id, assignment.proof)
+        if assignment.failure is not None:
+            return ReportFailure(duty.task_id, *assignment.failure)
+        return None
+
+    def _fail(self, assignment: Assignment, reason: FailureReason, detail: str) -> Iterator[Effect]:
+        assignment.phase = Phase.FAILED
+        assignment.failure = (reason, clip_detail(detail))
+        yield Journal(WorkFailed(assignment.duty.task_id, *assignment.failure))
+        yield from self._release(assignment)
+
+    def _own_fault(self, assignment: Assignment, detail: str) -> Iterator[Effect]:
+        if assignment.attempts >= _ATTEMPTS_MAX:
+            yield from self._fail(assignment, FailureReason.PROVER_ERROR, detail)
+            return
+        if assignment.key is not None:
+            yield Forget(assignment.key)
+        yield from self._commence(assignment)
+        yield from self.start_ready()
+
+    def _release(self, assignment: Assignment) -> Iterator[Effect]:
+        """Give the job's place to the next one."""
+        if assignment.key is not None:
+            yield Forget(assignment.key)
+            assignment.key = None
+        yield from self.start_ready()
+
+    def _end(self, task_id: int) -> Iterator[Effect]:
+        assignment = self._by_task.pop(task_id)
+        self._outbox.drop(task_id)
+        if assignment.key is not None:
+            yield Cancel(assignment.key)
+            yield Forget(assignment.key)
+        if assignment.phase in (Phase.PROVED, Phase.FAILED):
+            yield from self._end_remembered(task_id)
+
+    def _end_remembered(self, task_id: int) -> Iterator[Effect]:
+        self._proofs.pop(task_id, None)
+        self._failures.pop(task_id, None)
+        yield Journal(AssignmentEnded(task_id))
+
+    def _remembered(self) -> list[int]:
+        """Results of an earlier process that no listed assignment has taken over."""
+        return sorted(set(self._proofs) | set(self._failures))
+
+    def _expecting(self, key: JobKey, *phases: Phase) -> Assignment | None:
+        """The assignment whose current job is ``key``; ``None`` for an answer that nobody waits for."""
+        assignment = self._by_task.get(key.task_id)
+        if assignment is None or assignment.key != key or assignment.phase not in phases:
+            return None
+        return assignment
+
+    def _held(self, phases: frozenset[Phase]) -> Resources:
+        held = Resources(0, 0, 0)
+        for assignment in self._by_task.values():
+            if assignment.phase in phases:
+                held += assignment.duty.spec.resources
+        return held
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise AssertionError(f"prover state is inconsistent: {what}")

@@ -1,0 +1,123 @@
+"""All decisions of the prover daemon: events in, a list of effects out; no I/O and no clock.
+
+The chain's report of duties is the truth: whatever it lists is worked on until the chain itself shows
+that it is done, and whatever it no longer lists is dropped. Everything else (a transaction's fate, what
+the journal remembers) only saves work. The interpreter must perform effects in order and feed every answer back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prover_node.assignments import Assignments, Phase as ProvePhase
+from prover_node.ballots import Ballots
+from prover_node.duties import Resources, Role
+from prover_node.effects import Effect
+from prover_node.events import (
+    Draining,
+    DutiesReported,
+    Event,
+    Fetched,
+    FetchFailed,
+    JobBroken,
+    PackFailed,
+    ProofStored,
+    ProofUnusable,
+    Restarted,
+    RunFinished,
+    TxFailed,
+)
+from prover_node.journal_entries import ProofMade, VerdictReached, WorkFailed
+from prover_node.outbox import Outbox
+from prover_node.seats import Phase as VotePhase, Seats
+
+
+@dataclass(frozen=True, slots=True)
+class MachineConfig:
+    """``capacity`` bounds what is proved at once; ``parallel_verifiers`` run beside it."""
+
+    capacity: Resources
+    parallel_verifiers: int
+
+
+class Machine:
+    """The daemon's decisions. ``handle`` is the only way in."""
+
+    def __init__(self, config: MachineConfig, ballots: Ballots) -> None:
+        self._attempts = 0
+        self._outbox = Outbox()
+        self._assignments = Assignments(config.capacity, self._outbox, self._next_attempt)
+        self._seats = Seats(ballots, config.parallel_verifiers, self._outbox, self._next_attempt)
+        self._height = 0
+
+    def handle(self, event: Event) -> list[Effect]:
+        """Take ``event`` into account and return what is to be done now, in order."""
+        effects = list(self._effects(event))
+        if self._height:
+            effects += self._assignments.owed_now(self._height)
+            effects += self._seats.owed_now(self._height)
+        return effects
+
+    @property
+    def height(self) -> int:
+        """Of the newest report; 0 before the first."""
+        return self._height
+
+    @property
+    def unfinished(self) -> int:
+        """Duties that still need work or a message."""
+        return self._assignments.unfinished + self._seats.unfinished
+
+    def prove_phases(self) -> dict[int, ProvePhase]:
+        """Phase of each assignment, by task."""
+        return self._assignments.phases()
+
+    def vote_phases(self) -> dict[tuple[int, int], VotePhase]:
+        """Phase of each seat, by task and round."""
+        return self._seats.phases()
+
+    def validate_state(self) -> None:
+        """Raise AssertionError unless the state is consistent."""
+        self._assignments.validate_state()
+        self._seats.validate_state()
+
+    def _effects(self, event: Event) -> Iterator[Effect]:  # noqa: C901, PLR0912 - one arm an event, nothing else
+        proving, voting = self._assignments, self._seats
+        match event:
+            case DutiesReported():
+                # Another node of ours to ask may lag behind; an old list must not cancel work.
+                if event.height >= self._height:
+                    self._height = event.height
+                    yield from voting.report(event.votes, event.height, event.time_ms)
+                    yield from proving.report(event.assignments, event.height)
+            case Restarted():
+                for entry in event.entries:
+                    if isinstance(entry, VerdictReached):
+                        voting.remember(entry)
+                    elif isinstance(entry, ProofMade | WorkFailed):
+                        proving.remember(entry)
+            case Fetched(key):
+                yield from voting.fetched(key) if key.role is Role.VERIFY else proving.fetched(key)
+            case FetchFailed(key, kind, detail):
+                duty = voting if key.role is Role.VERIFY else proving
+                yield from duty.fetch_failed(key, kind, detail)
+            case ProofUnusable(key, detail):
+                yield from voting.proof_unusable(key, detail)
+            case RunFinished(key, outcome):
+                yield from (voting if key.role is Role.VERIFY else proving).run_finished(key, outcome)
+            case ProofStored(key, proof):
+                yield from proving.proof_stored(key, proof)
+            case PackFailed(key, detail):
+                yield from proving.pack_failed(key, detail)
+            case JobBroken(key, detail):
+                yield from (voting if key.role is Role.VERIFY else proving).broken(key, detail)
+            case TxFailed(entries):
+                for ref in entries:
+                    self._outbox.not_sent(ref, self._height)
+            case Draining():
+                proving.draining = True
+
+    def _next_attempt(self) -> int:
+        self._attempts += 1
+        return self._attempts
