@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -39,8 +40,21 @@ class Engine:
     private: bool
 
 
+def accepts(path: str) -> bool:
+    """Whether anything accepts connections on the unix socket at `path`."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
 def answers(url: str) -> bool:
     """Whether a Docker-compatible engine answers a ping at `url`."""
+    # Asked first because the SDK leaks the socket of an attempt that fails.
+    if url.startswith("unix://") and not accepts(url.removeprefix("unix://")):
+        return False
     try:
         client = docker.DockerClient(base_url=url, timeout=10)
     except DockerException:
