@@ -90,7 +90,7 @@ def _collect_sources(manifest: Manifest) -> dict[str, Path]:
         if not found:
             raise ManifestError(f"{manifest.directory / MANIFEST_FILE}: build.sources: no file matches {pattern}")
         for path in found:
-            if path.is_symlink():
+            if path.resolve() != manifest.directory.resolve() / path.relative_to(manifest.directory):
                 raise ManifestError(f"{path} is a symbolic link: a source must be a plain file")
             files[path.relative_to(manifest.directory).as_posix()] = path
     return files

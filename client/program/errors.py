@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from client.errors import ClientError
 
-class ProgramError(Exception):
-    """A program can't be read or built; the message is one sentence for the author."""
+
+class ProgramError(ClientError):
+    """A program can't be read or built; the message is one sentence for its author."""
 
 
 class ManifestError(ProgramError):

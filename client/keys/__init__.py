@@ -1,0 +1,1 @@
+"""Keys: made, derived, kept encrypted, and used to sign."""
