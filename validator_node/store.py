@@ -77,7 +77,10 @@ class Store:
     @classmethod
     def open(cls, path: Path) -> Store:
         """Open or create the database in a folder; StoreError if another process uses it or it's damaged."""
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"the database folder {path} can't be opened: {error.strerror}") from error
         try:
             db = plyvel.DB(
                 str(path),
