@@ -30,7 +30,7 @@ const (
 )
 
 // A proof of this circuit is three points, an empty list of commitments (its
-// length, four bytes) and a point that belongs to the list.
+// length, four bytes) and the point that belongs to the list, at infinity.
 const (
 	commitmentsOffset = 2*bn254.SizeOfG1AffineCompressed + bn254.SizeOfG2AffineCompressed
 	proofBytes        = commitmentsOffset + 4 + bn254.SizeOfG1AffineCompressed
@@ -94,8 +94,9 @@ func checkProof(path string, verifyingKey *groth16.VerifyingKey, image fr.Elemen
 	if err != nil {
 		return err
 	}
-	// The list's length is checked before decoding, which would allocate for it.
-	if !bytes.Equal(encoded[commitmentsOffset:commitmentsOffset+4], make([]byte, 4)) {
+	// Checked before decoding, which would allocate for the list's length.
+	infinity := new(bn254.G1Affine).Bytes()
+	if !bytes.Equal(encoded[commitmentsOffset:], append(make([]byte, 4), infinity[:]...)) {
 		return errors.New("the proof carries commitments that this circuit doesn't have")
 	}
 	var proof groth16.Proof
