@@ -33,6 +33,7 @@ NODE_MINIMUM = (20, 0)
 # dockerd, what it starts, and the libraries of theirs that a small machine may lack.
 DOCKERD_PACKAGES = ("docker.io", "containerd", "runc", "libdevmapper1.02.1", "libseccomp2", "libsystemd0")
 BWRAP_PACKAGES = ("bubblewrap", "libcap2", "libselinux1")
+LEVELDB_PACKAGES = ("libleveldb-dev", "libleveldb1d", "libsnappy1v5")
 
 
 class ToolError(Exception):
@@ -276,12 +277,28 @@ def ensure_dockerd() -> Path:
     return tree / "usr" / "sbin" / "dockerd"
 
 
+def ensure_leveldb() -> Path:
+    """LevelDB's headers and library, to build plyvel where PyPI has no wheel of it (Python 3.13 and newer).
+
+    The machine's, or Debian's unpacked into .tools/leveldb; the answer is the folder that holds include/ and lib/.
+    """
+    if on_path("g++") is None:
+        raise ToolError("plyvel must be compiled for this Python; install g++, or use Python 3.11 or 3.12")
+    if Path("/usr/include/leveldb/db.h").is_file():
+        return Path("/usr")
+    tree = TOOLS / "leveldb"
+    if not tree.is_dir():
+        from_debian("leveldb", LEVELDB_PACKAGES)
+    return tree / "usr"
+
+
 ENSURE: Mapping[str, Callable[[], Path]] = MappingProxyType(
     {
         "bwrap": ensure_bwrap,
         "cometbft": ensure_cometbft,
         "dockerd": ensure_dockerd,
         "go": ensure_go,
+        "leveldb": ensure_leveldb,
         "node": ensure_node,
     }
 )
