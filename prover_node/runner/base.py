@@ -137,6 +137,11 @@ class Runner(Protocol):
         """``docker`` or ``sandbox``."""
         ...
 
+    @property
+    def gpus(self) -> int:
+        """How many GPUs this runner can give to jobs in all."""
+        ...
+
     def unenforced(self) -> tuple[str, ...]:
         """Sentences that name what of the contract this machine can't enforce; empty when all is."""
         ...

@@ -1,0 +1,91 @@
+"""The command line of bubblewrap, the tool that makes the sandbox runner's namespaces."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prover_node.runner.base import ASSETS_MOUNT, CONTAINER_UID, INPUT_MOUNT, OUTPUT_MOUNT, PROOF_MOUNT, RunnerError
+
+INSTALL_HINT = "install it (on Debian and Ubuntu: apt-get install bubblewrap)"
+OWN_PROCESSES = 2
+"""Bubblewrap's own processes beside the program: the one we start, and the sandbox's init."""
+
+_SHARED_MEMORY_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Directories:
+    """Where on this machine the parts of one sandbox's file system are."""
+
+    rootfs: Path
+    input: Path
+    assets: Path | None
+    proof: Path | None
+    output: Path | None
+
+
+@dataclass(frozen=True)
+class Bubblewrap:
+    """An installed bubblewrap."""
+
+    path: str
+    can_disable_userns: bool
+
+    @classmethod
+    def find(cls, executable: Path | None) -> Bubblewrap:
+        """``executable``, or the ``bwrap`` on PATH; :class:`RunnerError` if there is none or it is too old."""
+        found = shutil.which(executable or "bwrap")
+        if found is None:
+            raise RunnerError(f"the sandbox runner needs bubblewrap's bwrap on PATH: {INSTALL_HINT}")
+        path = str(found)
+        text = subprocess.run([path, "--help"], capture_output=True, text=True, check=False, timeout=10).stdout
+        missing = [name for name in ("--size", "--perms", "--clearenv", "--json-status-fd") if f" {name} " not in text]
+        if missing:
+            raise RunnerError(f"{path} is too old for the sandbox runner (it lacks {missing[0]}): use 0.5 or newer")
+        return cls(path, "--disable-userns" in text)
+
+    def base_arguments(self, rootfs: Path, tmp_bytes: int) -> list[str]:
+        """Everything but the job's own mounts, environment and command."""
+        identity = str(CONTAINER_UID)
+        arguments = [self.path, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
+        if self.can_disable_userns:
+            arguments.append("--disable-userns")
+        arguments += ["--hostname", "proofmill", "--cap-drop", "ALL", "--uid", identity, "--gid", identity]
+        arguments += ["--ro-bind", str(rootfs), "/", "--proc", "/proc", "--dev", "/dev"]
+        arguments += ["--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
+        arguments += ["--perms", "1777", "--size", str(tmp_bytes), "--tmpfs", "/tmp", "--clearenv"]  # noqa: S108
+        return arguments
+
+    def arguments(
+        self,
+        directories: Directories,
+        *,
+        tmp_bytes: int,
+        environment: Mapping[str, str],
+        working_dir: str,
+        status_fd: int,
+        seccomp_fd: int | None,
+        argv: Sequence[str],
+    ) -> list[str]:
+        """The whole command line for one job.
+
+        ``status_fd`` gets bubblewrap's JSON status lines; ``seccomp_fd`` holds the filter, if any.
+        """
+        arguments = self.base_arguments(directories.rootfs, tmp_bytes)
+        arguments += ["--ro-bind", str(directories.input), INPUT_MOUNT]
+        if directories.assets is not None:
+            arguments += ["--ro-bind", str(directories.assets), ASSETS_MOUNT]
+        if directories.proof is not None:
+            arguments += ["--ro-bind", str(directories.proof), PROOF_MOUNT]
+        if directories.output is not None:
+            arguments += ["--bind", str(directories.output), OUTPUT_MOUNT]
+        for name, value in environment.items():
+            arguments += ["--setenv", name, value]
+        arguments += ["--chdir", working_dir, "--json-status-fd", str(status_fd)]
+        if seccomp_fd is not None:
+            arguments += ["--seccomp", str(seccomp_fd)]
+        return [*arguments, "--", *argv]

@@ -1,0 +1,427 @@
+"""The sandbox runner: the container contract by bubblewrap's namespaces, a control group and resource limits.
+
+As root, the program runs as a user of its own (65532) and its output is a file system of its own; as an
+ordinary user it runs as that user, inside a user namespace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prover_node.runner import cgroup, mounts
+from prover_node.runner.base import CONTAINER_UID, Job, Limits, Outcome, Reason, RunnerError
+from prover_node.runner.bwrap import OWN_PROCESSES, Bubblewrap, Directories
+from prover_node.runner.image_store import ImageStore, UnpackedImage
+from prover_node.runner.images import ImageError
+from prover_node.runner.logs import LogBuffer
+from prover_node.runner.output import OutputStage, OutputTooLarge
+from prover_node.runner.seccomp import seccomp_filter
+
+_RUNTIME_ROOT = Path("/run/proofmill")
+_MAX_FILES_OPEN = 65_536
+_POLL_S = 0.2
+_CHUNK = 1 << 16
+_TOO_LARGE_EXIT = 128 + signal.SIGXFSZ
+# Joins every control group named before "--", then becomes what follows it.
+_JOIN = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@"'
+
+
+@dataclass
+class _Running:
+    """A job's run: what it holds, how to stop it, and why it was stopped."""
+
+    job: Job
+    home: Path
+    on_start: Callable[[], None] | None
+    stage: OutputStage | None = None
+    group: cgroup.Cgroup | None = None
+    process: asyncio.subprocess.Process | None = None
+    init: int | None = None  # pidfd of the sandbox's init
+    stopped: Reason | None = None
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self, reason: Reason) -> None:
+        """Kill everything in the sandbox; the first reason counts."""
+        self.stopped = self.stopped or reason
+        # With its init the whole pid namespace dies before bubblewrap ends; bubblewrap itself is
+        # killed only while there is no init yet.
+        if self.init is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.init, signal.SIGKILL)
+        elif self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
+    def started(self, init: int) -> None:
+        """The sandbox's init has the process id ``init``."""
+        with contextlib.suppress(ProcessLookupError):
+            self.init = os.pidfd_open(init)
+        if self.stopped is not None:
+            self.stop(self.stopped)
+        elif self.on_start is not None:
+            self.on_start()
+
+
+@dataclass(frozen=True)
+class _Ended:
+    exit_code: int | None
+    wall_ms: int
+    stdout: bytes
+    stderr: bytes
+
+
+class SandboxRunner:
+    """See :class:`prover_node.runner.base.Runner`; made by :meth:`start`."""
+
+    name = "sandbox"
+    gpus = 0
+
+    def __init__(self, node_id: str, state_dir: Path, bubblewrap: Bubblewrap) -> None:
+        self._node_id = node_id
+        self._bubblewrap = bubblewrap
+        self._privileged = os.geteuid() == 0
+        self._hierarchy = cgroup.detect()
+        self._images = ImageStore(state_dir / "images")
+        # As root, the sandboxed user has to reach the mounts, whatever lies above the state directory.
+        self._home = _RUNTIME_ROOT / node_id if self._privileged else state_dir / "sandboxes"
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._home.chmod(0o711 if self._privileged else 0o700)
+        self._active: dict[str, _Running] = {}
+
+    @classmethod
+    async def start(cls, node_id: str, state_dir: Path, *, bwrap: Path | None = None) -> SandboxRunner:
+        """A runner that has shown that it works here, with ``bwrap`` or the one on PATH.
+
+        :class:`RunnerError` says why it doesn't.
+        """
+        bubblewrap = await asyncio.to_thread(Bubblewrap.find, bwrap)
+        for tool in ("setpriv", "prlimit"):
+            if shutil.which(tool) is None:
+                raise RunnerError(f"the sandbox runner needs {tool} on PATH: install util-linux")
+        if os.geteuid() == 0 and not mounts.can_mount():
+            raise RunnerError(
+                "the sandbox runner may not mount file systems although it runs as root: "
+                "run it as an ordinary user, or with CAP_SYS_ADMIN"
+            )
+        runner = cls(node_id, state_dir, bubblewrap)
+        await runner._probe()
+        return runner
+
+    def unenforced(self) -> tuple[str, ...]:
+        """See :meth:`Runner.unenforced`."""
+        sentences = []
+        if self._hierarchy is None:
+            sentences.append(
+                "Limits on cpu aren't enforced, and those on memory and processes only roughly (memory by process, "
+                "processes by user), because this process can't make control groups."
+            )
+        if not self._privileged:
+            sentences.append(
+                "The output isn't a file system of its own, because only root may mount one: "
+                "each file is bounded, and the whole is measured five times a second."
+            )
+        if not self._bubblewrap.can_disable_userns:
+            sentences.append("Programs may make user namespaces, because this bubblewrap is older than 0.8.")
+        return tuple(sentences)
+
+    async def run(self, job: Job, *, on_start: Callable[[], None] | None = None) -> Outcome:
+        """See :meth:`Runner.run`."""
+        if job.id in self._active:
+            return _failed(Reason.RUNNER_ERROR, f"a job {job.id} is already running")
+        if job.limits.gpus:
+            return _failed(Reason.RUNNER_ERROR, "the sandbox runner gives no GPUs; use the docker runner for them")
+        run = self._active[job.id] = _Running(job, self._home / job.id, on_start)
+        try:
+            image = await asyncio.to_thread(self._images.get, job.image, job.image_sha256)
+            if run.stopped is not None:
+                return _failed(run.stopped, "the job was stopped before it began")
+            argv = image.config.argv(job.command)
+            return await self._conclude(run, await self._execute(run, image, self._prepare(run, image), argv))
+        except ImageError as error:
+            return _failed(Reason.IMAGE_UNUSABLE, str(error))
+        except OSError as error:
+            return _failed(Reason.RUNNER_ERROR, f"the sandbox can't be prepared: {error}")
+        finally:
+            await asyncio.shield(asyncio.create_task(self._release(run)))
+
+    async def cancel(self, job_id: str) -> None:
+        """See :meth:`Runner.cancel`."""
+        if job_id in self._active:
+            self._active[job_id].stop(Reason.CANCELLED)
+
+    async def cleanup_orphans(self) -> list[str]:
+        """See :meth:`Runner.cleanup_orphans`."""
+        groups = cgroup.leftovers(self._hierarchy, self._node_id) if self._hierarchy else {}
+        homes = {path.name: path for path in self._home.iterdir()}
+        orphans = sorted({*groups, *homes} - set(self._active))
+        for job in orphans:
+            await cgroup.destroy(groups.get(job, ()))
+            if job in homes:
+                await asyncio.to_thread(_remove_home, homes[job])
+        return orphans
+
+    async def close(self) -> None:
+        """See :meth:`Runner.close`."""
+        running = list(self._active.values())
+        for run in running:
+            run.stop(Reason.CANCELLED)
+        for run in running:
+            await run.released.wait()
+
+    async def _probe(self) -> None:
+        command = [*self._launcher(None, None), *self._bubblewrap.base_arguments(Path("/"), 1 << 20)]
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            "--",
+            shutil.which("true") or "true",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, stderr = await process.communicate()
+        if process.returncode != 0:
+            raise RunnerError(f"bubblewrap doesn't work here: {stderr.decode(errors='replace').strip()}")
+
+    def _prepare(self, run: _Running, image: UnpackedImage) -> Directories:
+        """Make the directories, mounts and control group of a job; ``run`` records each at once."""
+        job = run.job
+        run.home.mkdir()
+        if self._privileged:
+            os.chown(run.home, 0, CONTAINER_UID)
+            run.home.chmod(0o710)
+        if job.output_dir is not None:
+            run.stage = OutputStage(run.home / "output", job.limits, own_file_system=self._privileged)
+        if self._hierarchy is not None:
+            run.group = self._hierarchy.create(self._node_id, job.id, job.limits, extra_pids=OWN_PROCESSES)
+        return Directories(
+            rootfs=self._reachable(run, image.rootfs, "rootfs"),
+            input=self._reachable(run, job.input_dir, "input"),
+            assets=self._reachable(run, job.assets_dir, "assets") if job.assets_dir else None,
+            proof=self._reachable(run, job.proof_dir, "proof") if job.proof_dir else None,
+            output=run.stage.path if run.stage else None,
+        )
+
+    def _reachable(self, run: _Running, source: Path, name: str) -> Path:
+        """``source`` at a path that the sandboxed user can walk to."""
+        if not self._privileged:
+            return source
+        target = run.home / name
+        target.mkdir()
+        mounts.bind(source, target)
+        return target
+
+    async def _execute(
+        self, run: _Running, image: UnpackedImage, directories: Directories, argv: tuple[str, ...]
+    ) -> _Ended:
+        limits = run.job.limits
+        status_read, status_write = os.pipe()
+        seccomp = _seccomp_fd()
+        try:
+            command = self._bubblewrap.arguments(
+                directories,
+                tmp_bytes=limits.tmp_bytes,
+                environment=image.config.environment(run.job.env),
+                working_dir=image.config.working_dir,
+                status_fd=status_write,
+                seccomp_fd=seccomp,
+                argv=argv,
+            )
+            started = time.monotonic()
+            process = await asyncio.create_subprocess_exec(
+                *self._launcher(limits, run.group),
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=[status_write] if seccomp is None else [status_write, seccomp],
+            )
+        except BaseException:
+            os.close(status_read)
+            raise
+        finally:
+            os.close(status_write)
+            if seccomp is not None:
+                os.close(seccomp)
+        run.process = process
+        try:
+            return await self._watch(run, process, status_read, started)
+        finally:
+            # Still running only when the awaiting task was cancelled.
+            if process.returncode is None:
+                run.stop(Reason.CANCELLED)
+            await process.wait()
+
+    async def _watch(
+        self, run: _Running, process: asyncio.subprocess.Process, status_read: int, started: float
+    ) -> _Ended:
+        if process.stdout is None or process.stderr is None:
+            raise OSError("the sandbox's output pipes are missing")
+        limits = run.job.limits
+        stdout, stderr = LogBuffer(limits.log_bytes), LogBuffer(limits.log_bytes)
+        timer = asyncio.get_running_loop().call_later(limits.time_limit_s, run.stop, Reason.TIME_LIMIT)
+        if run.stopped is not None:  # while the process was being made
+            run.stop(run.stopped)
+        meter = None
+        if run.stage is not None and not self._privileged:
+            meter = asyncio.create_task(_bound_output(run, run.stage))
+        try:
+            exit_code, *_ = await asyncio.gather(
+                _read_status(status_read, run),
+                _drain(process.stdout, stdout),
+                _drain(process.stderr, stderr),
+                process.wait(),
+            )
+        finally:
+            timer.cancel()
+            if meter is not None:
+                meter.cancel()
+        wall_ms = int((time.monotonic() - started) * 1000)
+        return _Ended(exit_code, wall_ms, stdout.value(), stderr.value())
+
+    async def _conclude(self, run: _Running, ended: _Ended) -> Outcome:
+        usage = run.group.usage() if run.group is not None else cgroup.Usage(0, 0, out_of_memory=False)
+        reason, detail = self._reason(run, ended, usage)
+        if reason is Reason.EXITED and run.stage is not None and run.job.output_dir is not None:
+            try:
+                await asyncio.to_thread(run.stage.collect, run.job.output_dir)
+            except OutputTooLarge as error:
+                reason, detail = Reason.OUTPUT_LIMIT, str(error)
+        keeps_code = reason in (Reason.EXITED, Reason.OUT_OF_MEMORY, Reason.OUTPUT_LIMIT)
+        return Outcome(
+            reason=reason,
+            exit_code=ended.exit_code if keeps_code else None,
+            wall_ms=ended.wall_ms,
+            cpu_ms=usage.cpu_ms,
+            peak_memory_bytes=usage.peak_memory_bytes,
+            stdout=ended.stdout,
+            stderr=ended.stderr,
+            detail=detail,
+        )
+
+    def _reason(self, run: _Running, ended: _Ended, usage: cgroup.Usage) -> tuple[Reason, str]:
+        if run.stopped is not None:
+            return run.stopped, f"the program was stopped: {run.stopped.value}"
+        if usage.out_of_memory and ended.exit_code != 0:
+            return Reason.OUT_OF_MEMORY, "the program used more memory than it may"
+        if ended.exit_code is None:
+            said = ended.stderr.decode(errors="replace").strip().removeprefix("bwrap: ")
+            if said.startswith("execvp "):
+                return Reason.IMAGE_UNUSABLE, f"the image's command can't be executed: {said.removeprefix('execvp ')}"
+            return Reason.RUNNER_ERROR, f"the sandbox couldn't be started: {said}"
+        if ended.exit_code != 0 and run.stage is not None:
+            killed = not self._privileged and ended.exit_code == _TOO_LARGE_EXIT
+            if killed or run.stage.exceeded():
+                return Reason.OUTPUT_LIMIT, "the program wrote more output than it may"
+        return Reason.EXITED, f"the program exited with code {ended.exit_code}"
+
+    async def _release(self, run: _Running) -> None:
+        if run.group is not None:
+            await cgroup.destroy(run.group.directories)
+        if run.init is not None:
+            os.close(run.init)
+            run.init = None
+        await asyncio.to_thread(_remove_home, run.home)
+        del self._active[run.job.id]
+        run.released.set()
+
+    def _launcher(self, limits: Limits | None, group: cgroup.Cgroup | None) -> list[str]:
+        """What runs before bubblewrap: join the control group, drop root, set resource limits."""
+        command: list[str] = []
+        if group is not None:
+            files = [str(directory / "cgroup.procs") for directory in group.directories]
+            command += ["/bin/sh", "-c", _JOIN, "sh", *files, "--"]
+        if self._privileged:
+            identity = str(CONTAINER_UID)
+            command += ["setpriv", f"--reuid={identity}", f"--regid={identity}", "--clear-groups", "--"]
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        files_open = _MAX_FILES_OPEN if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES_OPEN)
+        command += ["prlimit", "--core=0", f"--nofile={files_open}"]
+        if limits is not None and group is None:
+            command += [f"--data={limits.memory_bytes}", f"--nproc={self._processes() + limits.pids + OWN_PROCESSES}"]
+        if limits is not None and not self._privileged:
+            command.append(f"--fsize={max(limits.output_bytes, limits.tmp_bytes)}")
+        return [*command, "--"]
+
+    def _processes(self) -> int:
+        """How many processes the sandboxed user has now: the kernel counts them all against its limit."""
+        uid = CONTAINER_UID if self._privileged else os.geteuid()
+        count = 0
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                count += entry.name.isdigit() and entry.stat().st_uid == uid
+        return count
+
+
+def _failed(reason: Reason, detail: str) -> Outcome:
+    return Outcome(
+        reason=reason,
+        exit_code=None,
+        wall_ms=0,
+        cpu_ms=0,
+        peak_memory_bytes=0,
+        stdout=b"",
+        stderr=b"",
+        detail=detail,
+    )
+
+
+def _seccomp_fd() -> int | None:
+    program = seccomp_filter()
+    if program is None:
+        return None
+    descriptor = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+    os.write(descriptor, program)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+async def _read_status(descriptor: int, run: _Running) -> int | None:
+    """Follow bubblewrap's status lines; the program's exit code, or ``None`` if it never ran."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb")
+    )
+    exit_code: int | None = None
+    try:
+        async for line in reader:
+            status = json.loads(line)
+            if "child-pid" in status:
+                run.started(status["child-pid"])
+            exit_code = status.get("exit-code", exit_code)
+    finally:
+        transport.close()
+    return exit_code
+
+
+async def _drain(stream: asyncio.StreamReader, log: LogBuffer) -> None:
+    while data := await stream.read(_CHUNK):
+        log.feed(data)
+
+
+async def _bound_output(run: _Running, stage: OutputStage) -> None:
+    while True:
+        await asyncio.sleep(_POLL_S)
+        if await asyncio.to_thread(stage.exceeded):
+            run.stop(Reason.OUTPUT_LIMIT)
+
+
+def _remove_home(home: Path) -> None:
+    """Take away a job's mounts and directory; what a mount shows is never touched."""
+    if not home.is_dir():
+        return
+    for directory in home.iterdir():
+        mounts.unmount(directory)
+        if directory.name == "output":
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
+            directory.rmdir()
+    home.rmdir()
