@@ -22,7 +22,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 class RunnerTally:
-    """Counts, for each runner, the tests that used it and passed, and keeps why it couldn't be had."""
+    """Counts, for each runner, the tests that used it and passed, and keeps why it couldn't be had.
+
+    A test uses a runner when it asks for the fixture in RUNNER_FIXTURES, or is parametrised with `runner="docker"`.
+    """
 
     def __init__(self) -> None:
         self.passed: Counter[str] = Counter()
@@ -33,8 +36,9 @@ class RunnerTally:
         report = yield
         if report.when == "call" and report.passed:
             fixtures = getattr(item, "fixturenames", ())
+            parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
             for runner, fixture in RUNNER_FIXTURES.items():
-                if fixture in fixtures:
+                if fixture in fixtures or parameters.get("runner") == runner:
                     self.passed[runner] += 1
         return report
 
