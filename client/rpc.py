@@ -166,6 +166,14 @@ class Rpc:
         """The block at ``height``, by default the latest."""
         return await self._parsed(rpc_types.parse_block, "block", **_at(height))
 
+    async def block_time_ms(self, height: int) -> int:
+        """The time in the header of block ``height``, or 0 if the node no longer has it."""
+        try:
+            header = await self._parsed(rpc_types.parse_header_result, "header", height=str(height))
+        except RpcFailed:
+            return 0
+        return header.time_ms if header else 0
+
     async def block_results(self, height: int) -> BlockResults:
         return await self._parsed(rpc_types.parse_block_results, "block_results", height=str(height))
 

@@ -197,6 +197,11 @@ def parse_block(result: Json) -> Block:
     return Block(parse_header(block["header"]), bytes.fromhex(result["block_id"]["hash"]), txs)
 
 
+def parse_header_result(result: Json) -> BlockHeader | None:
+    """None for a block that the node doesn't have."""
+    return parse_header(result["header"]) if result.get("header") else None
+
+
 def parse_block_results(result: Json) -> BlockResults:
     return BlockResults(
         int(result["height"]),
