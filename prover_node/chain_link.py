@@ -1,0 +1,102 @@
+"""The daemon's way to the chain: one of several nodes, another one when it stops answering."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import structlog
+from google.protobuf.message import Message
+from proofmill.prover.v1.query_pb2 import (
+    QueryProverDutiesRequest,
+    QueryProverDutiesResponse,
+    QueryProverStatusRequest,
+    QueryProverStatusResponse,
+)
+
+from client.errors import NodeUnreachable
+from client.rpc import Rpc
+from client.tx import Signer
+from client.wallet import TxOutcome, Wallet
+from prover_node.chain_duties import read_duties
+from prover_node.events import DutiesReported
+
+_DUTIES_PATH = "/proofmill.prover.v1.Query/ProverDuties"
+_STATUS_PATH = "/proofmill.prover.v1.Query/ProverStatus"
+_RPC_TIMEOUT_S = 5.0
+_PATIENCE_S = 5.0
+# Offers and votes are due within a few blocks: a transaction that got lost must not hold up the next for longer.
+_TIMEOUT_BLOCKS = 5
+
+log = structlog.get_logger("prover.chain")
+
+
+class ChainLink:
+    """Queries and transactions of one prover. Everything raises NodeUnreachable when the present node is gone.
+
+    ``urls`` are RPC base URLs; ``operator`` is the prover's operator address.
+    """
+
+    def __init__(self, urls: Sequence[str], chain_id: str, operator: str, signer: Signer) -> None:
+        self._wallets = tuple(
+            Wallet(
+                Rpc(url, timeout_s=_RPC_TIMEOUT_S),
+                signer,
+                chain_id=chain_id,
+                timeout_blocks=_TIMEOUT_BLOCKS,
+                patience_s=_PATIENCE_S,
+            )
+            for url in urls
+        )
+        self._chain_id = chain_id
+        self._operator = operator
+        self._turn = 0
+
+    @property
+    def _wallet(self) -> Wallet:
+        return self._wallets[self._turn % len(self._wallets)]
+
+    @property
+    def _rpc(self) -> Rpc:
+        return self._wallet.rpc
+
+    @property
+    def url(self) -> str:
+        """Of the node in use."""
+        return self._rpc.url
+
+    async def close(self) -> None:
+        """Release all connections."""
+        for wallet in self._wallets:
+            await wallet.rpc.close()
+
+    def next_node(self) -> None:
+        """Use the next of the nodes from now on; what is under way with the present one goes on."""
+        was = self.url
+        self._turn += 1
+        if self.url != was:
+            log.warning("another chain node is used", was=was, now=self.url)
+
+    async def check_chain(self) -> None:
+        """Raise WrongChain if the node follows another chain than the configured one."""
+        await self._rpc.require_chain(self._chain_id)
+
+    async def duties(self) -> DutiesReported:
+        """All that the chain wants of this prover now."""
+        request = QueryProverDutiesRequest(address=self._operator)
+        return read_duties(await self._rpc.query(_DUTIES_PATH, request, QueryProverDutiesResponse))
+
+    async def status(self) -> QueryProverStatusResponse:
+        """Whether the prover may work, and why."""
+        request = QueryProverStatusRequest(address=self._operator)
+        return await self._rpc.query(_STATUS_PATH, request, QueryProverStatusResponse)
+
+    async def new_heights(self) -> AsyncIterator[int]:
+        """Heights of committed blocks as they come; raises NodeUnreachable when the node stays away."""
+        async for header in self._rpc.new_blocks(patience_s=_PATIENCE_S):
+            if header.chain_id != self._chain_id:
+                raise NodeUnreachable(f"the node at {self.url} follows chain {header.chain_id!r} now")
+            yield header.height
+
+    async def send(self, messages: Sequence[Message]) -> TxOutcome:
+        """Send one transaction and wait until it is in a block; raises ClientError when it isn't going to be."""
+        return await self._wallet.send(messages, attempts=1)

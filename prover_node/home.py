@@ -1,0 +1,96 @@
+"""A prover node's folder on disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from client.errors import ClientError, InvalidInput
+from client.keys.files import read_key_file, write_key_file
+from client.keys.private_key import PrivateKey
+from prover_node.settings import CONFIG_NAME, Settings, dump_settings, load_settings
+
+DEFAULT_HOME = Path("~/.mill/prover")
+
+
+class HomeInUse(ClientError):
+    """Another process works in this home."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below one folder. The node key and what is cached and journalled belong together: never share a home."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings."""
+        return self.root / CONFIG_NAME
+
+    @property
+    def key(self) -> Path:
+        """The node's private key, mode 0600."""
+        return self.root / "key"
+
+    @property
+    def journal(self) -> Path:
+        """Results not yet settled."""
+        return self.root / "journal"
+
+    @property
+    def blobs(self) -> Path:
+        """Content-addressed files."""
+        return self.root / "store" / "blobs"
+
+    @property
+    def tasks(self) -> Path:
+        """What is published about tasks."""
+        return self.root / "store" / "tasks"
+
+    @property
+    def work(self) -> Path:
+        """Working folders of jobs; emptied at every start."""
+        return self.root / "work"
+
+    @property
+    def runner(self) -> Path:
+        """The runner's own files, such as unpacked images."""
+        return self.root / "runner"
+
+    def create(self, settings: Settings, key: PrivateKey) -> None:
+        """Make the folder; raises InvalidInput if there is a prover in it already."""
+        if self.config.exists():
+            raise InvalidInput(f"{self.config} exists already: choose another --home, or edit it")
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_key_file(self.key, key)
+        try:
+            self.config.write_text(dump_settings(settings))
+        except OSError as error:
+            raise InvalidInput(f"{self.config} can't be written: {error.strerror}") from error
+
+    def settings(self) -> Settings:
+        """Read the configuration."""
+        return load_settings(self.config)
+
+    def node_key(self) -> PrivateKey:
+        """Read the key."""
+        return read_key_file(self.key)
+
+    def lock(self) -> IO[str]:
+        """Claim the home for this process until the returned file is closed; HomeInUse if another has it."""
+        file = (self.root / "lock").open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "another process"
+            file.close()
+            raise HomeInUse(f"{self.root} is in use by process {owner}: stop that prover first") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        return file

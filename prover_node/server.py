@@ -1,0 +1,117 @@
+"""The node's public face: its proofs, its provers' logs, and how it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from client.errors import ClientError
+from prover_node.metrics import Metrics
+from prover_node.storage import BlobStore
+from prover_node.task_files import TaskFiles
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_TASK_ID = re.compile(r"[1-9][0-9]{0,19}")
+# What is served was made by strangers' programs: no browser may take it for a page.
+_INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
+_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+Health = Callable[[], Mapping[str, object]]
+
+
+class Server:
+    """Serves ``/blobs/{sha256}``, ``/tasks/{id}/proof|stdout|stderr``, ``/health`` and ``/metrics``.
+
+    Only the node's own proofs are served, never what it fetched: that may be a user's witness.
+    """
+
+    def __init__(self, store: BlobStore, tasks: TaskFiles, metrics: Metrics, health: Health) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._metrics = metrics
+        self._health = health
+        self._published: set[str] = set(tasks.proofs())
+        self._runner: web.AppRunner | None = None
+
+    def publish(self, digest: str) -> None:
+        """Serve the blob ``digest`` (hex) from now on."""
+        self._published.add(digest)
+
+    def withdraw(self, digest: str) -> None:
+        """Serve it no longer."""
+        self._published.discard(digest)
+
+    def app(self) -> web.Application:
+        """The routes."""
+        app = web.Application(client_max_size=1024)
+        app.router.add_get("/blobs/{digest}", self._blob)
+        app.router.add_get("/tasks/{task_id}/proof", self._proof)
+        app.router.add_get("/tasks/{task_id}/{name:stdout|stderr}", self._log)
+        app.router.add_get("/health", self._show_health)
+        app.router.add_get("/metrics", self._show_metrics)
+        return app
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; raises ClientError when the address can't be used."""
+        self._runner = web.AppRunner(self.app(), access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self.stop()
+            raise ClientError(
+                f"can't listen on {host}:{port}: {error.strerror}; set http.listen to a free one"
+            ) from error
+
+    async def stop(self) -> None:
+        """Finish the answers that are under way, and close."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _blob(self, request: web.Request) -> web.StreamResponse:
+        digest = request.match_info["digest"]
+        if not _DIGEST.fullmatch(digest):
+            raise web.HTTPBadRequest(text="a blob is named by the 64 lower-case hex digits of its sha256\n")
+        return self._bundle(digest, {})
+
+    async def _proof(self, request: web.Request) -> web.StreamResponse:
+        task_id = self._task_id(request)
+        digest = self._tasks.proof(task_id)
+        if digest is None:
+            raise web.HTTPNotFound(text=f"this node made no proof for task {task_id}, or keeps it no longer\n")
+        return self._bundle(digest, {"Content-Disposition": f'attachment; filename="task-{task_id}-proof.tar"'})
+
+    def _bundle(self, digest: str, headers: Mapping[str, str]) -> web.StreamResponse:
+        path = self._store.find(digest) if digest in self._published else None
+        if path is None:
+            raise web.HTTPNotFound(text="this node has no proof with this sha256\n")
+        served = {"Content-Type": "application/x-tar", **_INERT, **_FOR_EVER, **headers}
+        return _file(path, served)
+
+    async def _log(self, request: web.Request) -> web.StreamResponse:
+        task_id, name = self._task_id(request), request.match_info["name"]
+        path = self._tasks.log(task_id, name)
+        if path is None:
+            raise web.HTTPNotFound(text=f"this node has no {name} of task {task_id}\n")
+        return _file(path, {"Content-Type": "text/plain; charset=utf-8", **_INERT})
+
+    async def _show_health(self, request: web.Request) -> web.Response:
+        return web.json_response(dict(self._health()))
+
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    @staticmethod
+    def _task_id(request: web.Request) -> int:
+        text = request.match_info["task_id"]
+        if not _TASK_ID.fullmatch(text):
+            raise web.HTTPBadRequest(text="a task is named by its number\n")
+        return int(text)
+
+
+def _file(path: Path, headers: Mapping[str, str]) -> web.FileResponse:
+    return web.FileResponse(path, headers=dict(headers))

@@ -1,0 +1,197 @@
+"""The node's configuration: ``config.toml`` in its home, read strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+from chain.address import AddressError, decode_address
+from client.errors import ClientError
+from client.rpc import check_url
+
+CONFIG_NAME = "config.toml"
+
+
+class SettingsError(ClientError):
+    """The configuration can't be used; the message names the file, the setting and what is wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainSettings:
+    """Which chain, which prover on it, and which nodes to ask, the first that answers first."""
+
+    id: str
+    operator: str
+    nodes: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpSettings:
+    """``listen`` is ``host:port``; ``endpoints`` are the base URLs under which others reach it."""
+
+    listen: str
+    endpoints: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceSettings:
+    """What may be proved with at once; ``parallel_verifiers`` run beside it."""
+
+    cpu_millis: int
+    memory_bytes: int
+    gpus: int
+    parallel_verifiers: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunnerSettings:
+    """``kind`` is auto, docker or sandbox; ``allow_unenforced`` accepts a runner that can't enforce everything."""
+
+    kind: str = "auto"
+    allow_unenforced: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchSettings:
+    """How files are fetched; private addresses only where all of a network is one's own."""
+
+    allow_private_urls: bool = False
+    patience_s: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreSettings:
+    """``max_bytes`` bounds the cache; own proofs are served for ``keep_proofs_days``."""
+
+    max_bytes: int = 64 << 30
+    keep_proofs_days: int = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogSettings:
+    """``format`` is console or json."""
+
+    format: str = "console"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that an operator decides."""
+
+    chain: ChainSettings
+    http: HttpSettings
+    resources: ResourceSettings
+    runner: RunnerSettings = field(default_factory=RunnerSettings)
+    fetch: FetchSettings = field(default_factory=FetchSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+    drain_s: int = 30
+    """How long a stopping node still works on what it owes."""
+
+    def __post_init__(self) -> None:
+        if not self.chain.id:
+            raise SettingsError("chain.id is empty: name the chain that the prover works for")
+        try:
+            decode_address(self.chain.operator)
+        except AddressError as error:
+            raise SettingsError(f"chain.operator: {error}") from error
+        if not self.chain.nodes:
+            raise SettingsError("chain.nodes is empty: name at least one node's RPC URL")
+        for url in (*self.chain.nodes, *self.http.endpoints):
+            check_url(url)
+        self.listen_address()
+        self._one_of("runner.kind", self.runner.kind, ("auto", "docker", "sandbox"))
+        self._one_of("log.format", self.log.format, ("console", "json"))
+        for name, value, least in (
+            ("resources.cpu_millis", self.resources.cpu_millis, 1),
+            ("resources.memory_bytes", self.resources.memory_bytes, 1),
+            ("resources.gpus", self.resources.gpus, 0),
+            ("resources.parallel_verifiers", self.resources.parallel_verifiers, 1),
+            ("fetch.patience_s", self.fetch.patience_s, 0),
+            ("store.max_bytes", self.store.max_bytes, 1),
+            ("store.keep_proofs_days", self.store.keep_proofs_days, 1),
+            ("drain_s", self.drain_s, 0),
+        ):
+            if value < least:
+                raise SettingsError(f"{name} must be at least {least}, not {value}")
+
+    def listen_address(self) -> tuple[str, int]:
+        """``http.listen`` as host and port."""
+        try:
+            parts = urlsplit(f"//{self.http.listen}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or port is None or parts.path:
+            raise SettingsError(f"http.listen must be host:port such as 127.0.0.1:8700, not {self.http.listen!r}")
+        return host, port
+
+    @staticmethod
+    def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+        if value not in allowed:
+            raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+def load_settings(path: Path) -> Settings:
+    """Read ``path``; raises SettingsError, naming it, for anything unknown, missing or unusable."""
+    try:
+        content = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SettingsError(f"{path} does not exist: make a prover's home with mill prover init") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} can't be read: {error}") from error
+    try:
+        settings: Settings = _build(Settings, content, "")
+    except ClientError as error:
+        raise SettingsError(f"{path}: {error}") from error
+    return settings
+
+
+def dump_settings(settings: Settings) -> str:
+    """The TOML text that :func:`load_settings` reads back as ``settings``."""
+    values = dataclasses.asdict(settings)
+    lines = [f"{name} = {_toml(value)}" for name, value in values.items() if not isinstance(value, dict)]
+    for table, content in values.items():
+        if isinstance(content, dict):
+            lines += ["", f"[{table}]", *(f"{name} = {_toml(value)}" for name, value in content.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: object) -> str:
+    # A JSON string, number, truth value or list of strings is written the same in TOML.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _build(kind: type[Any], content: Mapping[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for name, value in content.items():
+        if name not in hints:
+            raise SettingsError(f"there is no setting {prefix}{name}: remove it, or check its spelling")
+        values[name] = _checked(hints[name], value, prefix + name)
+    for one in dataclasses.fields(kind):
+        required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        if required and one.name not in values:
+            raise SettingsError(f"the setting {prefix}{one.name} is missing")
+    return kind(**values)
+
+
+def _checked(hint: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise SettingsError(f"{name} must be a table of settings")
+        return _build(hint, value, f"{name}.")
+    if hint == list[str]:
+        fits = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    else:
+        fits = type(value) is hint  # a TOML true is no integer
+    if not fits:
+        wanted = {int: "a whole number", bool: "true or false", str: "a text in quotes"}.get(hint, "a list of texts")
+        raise SettingsError(f"{name} must be {wanted}")
+    return value

@@ -1,0 +1,72 @@
+"""Sends what is owed: everything that came up meanwhile in one transaction, then the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from client.errors import ClientError
+from prover_node.chain_link import ChainLink
+from prover_node.effects import Entry, EntryRef
+from prover_node.events import TxFailed
+from prover_node.messages import Batch, make_batches
+
+log = structlog.get_logger("prover.submitter")
+
+
+class Submitter:
+    """One transaction is under way at a time, so sequences stay in order and a block holds one of ours at most."""
+
+    def __init__(
+        self,
+        link: ChainLink,
+        node: str,
+        endpoints: Sequence[str],
+        report: Callable[[TxFailed], Awaitable[None]],
+    ) -> None:
+        self._link = link
+        self._node = node
+        self._endpoints = endpoints
+        self._report = report
+        self._waiting: dict[EntryRef, Entry] = {}
+        self._work = asyncio.Event()
+        self.sent = 0
+        self.failed = 0
+
+    def add(self, entry: Entry) -> None:
+        """Have ``entry`` sent with the next transaction."""
+        self._waiting[entry.ref] = entry
+        self._work.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            entries, self._waiting = list(self._waiting.values()), {}
+            for batch in make_batches(entries, self._node, self._endpoints):
+                await self._send(batch)
+
+    async def _send(self, batch: Batch) -> None:
+        names = [f"{ref.kind.value} {ref.task_id}" for ref in batch.refs]
+        try:
+            outcome = await self._link.send(batch.messages)
+            rejections = batch.rejections(outcome)
+        except (ClientError, ValueError) as error:
+            # The next block's report tells whether it is still owed.
+            self.failed += 1
+            log.warning("a transaction failed", entries=names, reason=str(error))
+            await self._report(TxFailed(batch.refs))
+            return
+        self.sent += 1
+        log.info("a transaction was included", entries=names, height=outcome.height, hash=outcome.hash)
+        for rejection in rejections:
+            log.warning(
+                "the chain refused an entry",
+                entry=rejection.ref.kind.value,
+                task=rejection.ref.task_id,
+                round=rejection.ref.round or None,
+                reason=f"{rejection.log} ({rejection.codespace} {rejection.code})",
+            )

@@ -1,0 +1,78 @@
+"""Asks the chain at every block what this prover owes.
+
+New blocks are only a wake-up: whenever none is announced for a while the chain is asked all the same, and while
+it can't be reached it is tried again, ever more slowly, one configured node after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from client.errors import ClientError, NodeUnreachable
+from prover_node.chain_link import ChainLink
+from prover_node.events import DutiesReported
+
+_POLL_S = 2.0
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 8.0
+
+log = structlog.get_logger("prover.watcher")
+
+
+class Watcher:
+    """Feeds ``report`` with duties for ever."""
+
+    def __init__(self, link: ChainLink, report: Callable[[DutiesReported], Awaitable[None]]) -> None:
+        self._link = link
+        self._report = report
+        self._wake = asyncio.Event()
+        self._connected = True
+
+    @property
+    def connected(self) -> bool:
+        """Whether the chain answered the last question."""
+        return self._connected
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._ask())
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async for _ in self._link.new_heights():
+                    self._wake.set()
+            except NodeUnreachable:
+                # Whoever asks finds out too, says so and changes the node.
+                await asyncio.sleep(_POLL_S)
+
+    async def _ask(self) -> None:
+        pause = _FIRST_PAUSE_S
+        while True:
+            self._wake.clear()
+            try:
+                duties = await self._link.duties()
+            except ClientError as error:
+                if self._connected:
+                    log.warning("the chain doesn't answer; trying again", node=self._link.url, reason=str(error))
+                self._connected = False
+                if isinstance(error, NodeUnreachable):
+                    self._link.next_node()
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+                continue
+            if not self._connected:
+                log.info("the chain answers again", node=self._link.url, height=duties.height)
+            self._connected = True
+            pause = _FIRST_PAUSE_S
+            await self._report(duties)
+            try:
+                async with asyncio.timeout(_POLL_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                log.debug("no block was announced; asking all the same")

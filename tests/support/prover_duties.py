@@ -1,0 +1,63 @@
+"""Duties, outcomes and keys for tests of the prover's decisions."""
+
+from __future__ import annotations
+
+from prover_node.ballots import Ballots
+from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, ProveDuty, Resources, Role, VoteDuty
+from prover_node.machine import Machine, MachineConfig
+from prover_node.runner.base import Outcome, Reason
+
+OPERATOR = bytes(range(20))
+GIB = 1 << 30
+
+
+def ballots(secret: bytes = b"s" * 32) -> Ballots:
+    return Ballots(secret, "test-1", OPERATOR)
+
+
+def machine(*, cpu_millis: int = 4000, parallel_verifiers: int = 2) -> Machine:
+    capacity = Resources(cpu_millis, 8 * GIB)
+    return Machine(MachineConfig(capacity=capacity, parallel_verifiers=parallel_verifiers), ballots())
+
+
+def spec(cpu_millis: int = 1000, files: tuple[FileRef, ...] = ()) -> ContainerSpec:
+    image = FileRef(FileKind.IMAGE, "", "1" * 64, 100, ("http://files/image",))
+    return ContainerSpec(image, (), files, Resources(cpu_millis, GIB), 60)
+
+
+def prove_duty(task_id: int = 1, *, accepted: bool = False, accept_by: int = 100, cpu_millis: int = 1000) -> ProveDuty:
+    return ProveDuty(task_id, spec(cpu_millis), accepted, accept_by, 90_000 if accepted else 0)
+
+
+def vote_duty(
+    task_id: int = 1,
+    round_: int = 1,
+    *,
+    commitment: bytes = b"",
+    closed: bool = False,
+    revealed: bool = False,
+    deadline_ms: int = 60_000,
+) -> VoteDuty:
+    proof = FileRef(FileKind.PROOF, "", "2" * 64, 10_240, ("http://prover/proof",))
+    return VoteDuty(task_id, round_, spec(files=(proof,)), commitment, closed, revealed, deadline_ms)
+
+
+def prove_key(task_id: int = 1, attempt: int = 1) -> JobKey:
+    return JobKey(Role.PROVE, task_id, 0, attempt)
+
+
+def verify_key(task_id: int = 1, round_: int = 1, attempt: int = 1) -> JobKey:
+    return JobKey(Role.VERIFY, task_id, round_, attempt)
+
+
+def outcome(reason: Reason = Reason.EXITED, exit_code: int | None = 0, detail: str = "it ended") -> Outcome:
+    return Outcome(
+        reason=reason,
+        exit_code=exit_code,
+        wall_ms=1200,
+        cpu_ms=1100,
+        peak_memory_bytes=4096,
+        stdout=b"",
+        stderr=b"",
+        detail=detail,
+    )

@@ -1,0 +1,250 @@
+"""The prover's duty: which effects follow from which events."""
+
+from __future__ import annotations
+
+import pytest
+
+from prover_node.assignments import Phase
+from prover_node.duties import FailureReason, FileKind, ProofRecord, Usage
+from prover_node.effects import (
+    AcceptTask,
+    Cancel,
+    DeclineTask,
+    Effect,
+    EntryKind,
+    EntryRef,
+    FetchFiles,
+    Forget,
+    Journal,
+    PackProof,
+    ReportFailure,
+    RunJob,
+    SubmitProof,
+)
+from prover_node.events import (
+    Draining,
+    DutiesReported,
+    Fetched,
+    FetchFailed,
+    JobBroken,
+    PackFailed,
+    ProofStored,
+    Restarted,
+    RunFinished,
+    TxFailed,
+)
+from prover_node.journal_entries import AssignmentEnded, ProofMade, WorkFailed
+from prover_node.machine import Machine
+from prover_node.runner.base import Reason
+from tests.support.prover_duties import machine, outcome, prove_duty, prove_key, spec
+
+USAGE = Usage(1200, 1100, 4096)
+PROOF = ProofRecord("a" * 64, 10_240, USAGE)
+KEY = prove_key()
+
+
+def reported(*duties: object, height: int = 10) -> DutiesReported:
+    return DutiesReported(height, 1000 * height, tuple(duties))  # type: ignore[arg-type]
+
+
+def running(m: Machine) -> None:
+    m.handle(reported(prove_duty()))
+    m.handle(Fetched(KEY))
+    assert m.handle(reported(prove_duty(accepted=True), height=11)) == [RunJob(KEY, spec())]
+
+
+def failed(reason: FailureReason, detail: str = "it ended") -> list[Effect]:
+    return [Journal(WorkFailed(1, reason, detail)), Forget(KEY), ReportFailure(1, reason, detail)]
+
+
+def test_a_task_goes_from_offer_to_proof() -> None:
+    m = machine()
+    assert m.handle(reported(prove_duty())) == [FetchFiles(KEY, spec()), AcceptTask(1)]
+    assert m.handle(Fetched(KEY)) == []
+    assert m.handle(reported(prove_duty(accepted=True), height=11)) == [RunJob(KEY, spec())]
+    assert m.handle(RunFinished(KEY, outcome())) == [PackProof(KEY, USAGE)]
+    assert m.handle(ProofStored(KEY, PROOF)) == [Journal(ProofMade(1, PROOF)), Forget(KEY), SubmitProof(1, PROOF)]
+    assert m.handle(reported(height=12)) == [Journal(AssignmentEnded(1))]
+    assert m.unfinished == 0
+    m.validate_state()
+
+
+def test_nothing_runs_before_the_chain_shows_the_acceptance() -> None:
+    m = machine()
+    m.handle(reported(prove_duty()))
+    m.handle(Fetched(KEY))
+    assert m.handle(reported(prove_duty(), height=11)) == []
+    assert m.prove_phases() == {1: Phase.READY}
+
+
+def test_an_entry_that_did_not_land_is_sent_again_ever_more_rarely() -> None:
+    m = machine()
+    m.handle(reported(prove_duty()))
+    sent_at = [height for height in range(11, 60) if m.handle(reported(prove_duty(), height=height)) == [AcceptTask(1)]]
+    assert sent_at == [12, 16, 24, 40]
+
+
+def test_an_entry_whose_transaction_failed_is_sent_again_at_the_next_block() -> None:
+    m = machine()
+    m.handle(reported(prove_duty()))
+    assert m.handle(TxFailed((EntryRef(EntryKind.ACCEPT, 1),))) == []
+    assert m.handle(reported(prove_duty(), height=11)) == [AcceptTask(1)]
+
+
+def test_an_offer_that_can_no_longer_be_accepted_in_time_is_left_alone() -> None:
+    m = machine()
+    assert m.handle(reported(prove_duty(accept_by=10))) == [FetchFiles(KEY, spec())]
+
+
+def test_an_offer_beyond_the_free_resources_is_declined_with_the_reason() -> None:
+    m = machine(cpu_millis=1500)
+    effects = m.handle(reported(prove_duty(1), prove_duty(2)))
+    reason = "the task needs 1000 CPU millicores, 500 are free"
+    assert effects == [FetchFiles(KEY, spec()), AcceptTask(1), DeclineTask(2, reason)]
+
+
+def test_a_task_accepted_although_declined_is_done() -> None:
+    m = machine(cpu_millis=1500)
+    m.handle(reported(prove_duty(1), prove_duty(2)))
+    effects = m.handle(reported(prove_duty(2, accepted=True), height=11))
+    assert FetchFiles(prove_key(2, 2), spec()) in effects
+
+
+def test_an_accepted_task_larger_than_the_node_is_reported_as_this_provers_fault() -> None:
+    m = machine(cpu_millis=500)
+    detail = "the task needs 1000 CPU millicores, 500 are free on this node"
+    expected = FailureReason.PROVER_ERROR
+    assert m.handle(reported(prove_duty(accepted=True))) == [
+        Journal(WorkFailed(1, expected, detail)),
+        ReportFailure(1, expected, detail),
+    ]
+
+
+def test_accepted_tasks_wait_for_free_resources() -> None:
+    m = machine(cpu_millis=1500)
+    m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accepted=True)))
+    assert m.handle(Fetched(prove_key(2, 2))) == [RunJob(prove_key(2, 2), spec())]
+    assert m.handle(Fetched(prove_key(1, 1))) == []
+    m.handle(RunFinished(prove_key(2, 2), outcome()))
+    assert RunJob(prove_key(1, 1), spec()) in m.handle(ProofStored(prove_key(2, 2), PROOF))
+
+
+def test_a_task_that_is_no_longer_ours_is_cancelled() -> None:
+    m = machine()
+    running(m)
+    assert m.handle(reported(height=12)) == [Cancel(KEY), Forget(KEY)]
+    assert m.handle(RunFinished(KEY, outcome())) == []
+    assert m.handle(ProofStored(KEY, PROOF)) == []
+
+
+def test_a_node_that_lags_behind_does_not_cancel_work() -> None:
+    m = machine()
+    running(m)
+    assert m.handle(reported(height=9)) == []
+    assert m.prove_phases() == {1: Phase.RUNNING}
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        (FileKind.INPUT, FailureReason.INPUT_UNAVAILABLE),
+        (FileKind.IMAGE, FailureReason.IMAGE_UNAVAILABLE),
+        (FileKind.ASSET, FailureReason.IMAGE_UNAVAILABLE),
+    ],
+)
+def test_a_file_that_cannot_be_had_is_reported(kind: FileKind, reason: FailureReason) -> None:
+    m = machine()
+    m.handle(reported(prove_duty(accepted=True)))
+    assert m.handle(FetchFailed(KEY, kind, "it ended")) == failed(reason)
+
+
+def test_a_failure_before_the_acceptance_landed_is_reported_after_it() -> None:
+    m = machine()
+    m.handle(reported(prove_duty()))
+    m.handle(FetchFailed(KEY, FileKind.INPUT, "404"))
+    effects = m.handle(reported(prove_duty(accepted=True), height=11))
+    assert effects == [ReportFailure(1, FailureReason.INPUT_UNAVAILABLE, "404")]
+
+
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        (outcome(Reason.EXITED, 3), FailureReason.EXIT_CODE),
+        (outcome(Reason.OUT_OF_MEMORY, 137), FailureReason.OUT_OF_MEMORY),
+        (outcome(Reason.TIME_LIMIT, None), FailureReason.TIME_LIMIT),
+        (outcome(Reason.OUTPUT_LIMIT, 1), FailureReason.BAD_OUTPUT),
+        (outcome(Reason.IMAGE_UNUSABLE, None), FailureReason.IMAGE_UNAVAILABLE),
+    ],
+)
+def test_a_run_that_fails_is_reported(ended: object, reason: FailureReason) -> None:
+    m = machine()
+    running(m)
+    assert m.handle(RunFinished(KEY, ended)) == failed(reason)  # type: ignore[arg-type]
+
+
+def test_output_that_cannot_be_packed_is_bad_output() -> None:
+    m = machine()
+    running(m)
+    m.handle(RunFinished(KEY, outcome()))
+    assert m.handle(PackFailed(KEY, "the output holds no file")) == failed(
+        FailureReason.BAD_OUTPUT, "the output holds no file"
+    )
+
+
+@pytest.mark.parametrize("reason", [Reason.RUNNER_ERROR, Reason.CANCELLED])
+def test_this_machines_own_fault_is_tried_again_once_and_then_reported(reason: Reason) -> None:
+    m = machine()
+    running(m)
+    again = prove_key(attempt=2)
+    assert m.handle(RunFinished(KEY, outcome(reason, None))) == [Forget(KEY), FetchFiles(again, spec())]
+    assert m.handle(Fetched(again)) == [RunJob(again, spec())]
+    assert m.handle(JobBroken(again, "the disk is full")) == [
+        Journal(WorkFailed(1, FailureReason.PROVER_ERROR, "the disk is full")),
+        Forget(again),
+        ReportFailure(1, FailureReason.PROVER_ERROR, "the disk is full"),
+    ]
+
+
+def test_a_detail_is_one_line_within_the_protocols_length() -> None:
+    m = machine()
+    running(m)
+    effects = m.handle(RunFinished(KEY, outcome(Reason.EXITED, 2, "line one\nline two " + "é" * 300)))
+    report = effects[-1]
+    assert isinstance(report, ReportFailure)
+    assert report.detail.startswith("line one line two é")
+    assert len(report.detail.encode()) in (255, 256)
+
+
+def test_a_restarted_daemon_submits_a_proof_that_it_had_already_made() -> None:
+    m = machine()
+    assert m.handle(Restarted((ProofMade(1, PROOF),))) == []
+    assert m.handle(reported(prove_duty(accepted=True))) == [SubmitProof(1, PROOF)]
+
+
+def test_a_restarted_daemon_reports_a_failure_without_running_again() -> None:
+    m = machine()
+    m.handle(Restarted((WorkFailed(1, FailureReason.EXIT_CODE, "exit code 2"),)))
+    assert m.handle(reported(prove_duty(accepted=True))) == [ReportFailure(1, FailureReason.EXIT_CODE, "exit code 2")]
+
+
+def test_a_restarted_daemon_runs_again_only_what_was_lost() -> None:
+    m = machine()
+    m.handle(Restarted((ProofMade(1, PROOF),)))
+    effects = m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accepted=True)))
+    assert effects == [FetchFiles(prove_key(2, 1), spec()), SubmitProof(1, PROOF)]
+
+
+def test_what_the_chain_settled_while_the_daemon_was_down_is_forgotten() -> None:
+    m = machine()
+    m.handle(Restarted((ProofMade(1, PROOF),)))
+    assert m.handle(reported()) == [Journal(AssignmentEnded(1))]
+
+
+def test_a_draining_node_declines_offers_and_finishes_its_work() -> None:
+    m = machine()
+    running(m)
+    assert m.handle(Draining()) == []
+    effects = m.handle(reported(prove_duty(1, accepted=True), prove_duty(2), height=12))
+    assert effects == [DeclineTask(2, "the node is shutting down")]
+    assert m.unfinished == 1
+    assert m.handle(RunFinished(KEY, outcome())) == [PackProof(KEY, USAGE)]
