@@ -1,0 +1,1 @@
+"""Credits: prepaid compute, one for a US dollar."""

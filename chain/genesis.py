@@ -1,0 +1,130 @@
+"""From genesis.json's app_state to the first state, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf import json_format
+from proofmill.credits.v1.state_pb2 import Pools
+from proofmill.genesis.v1.genesis_pb2 import Genesis, GenesisProver, Row
+from proofmill.prover.v1.state_pb2 import Prover
+from proofmill.types.v1.types_pb2 import Resources
+
+from chain import schema
+from chain.address import decode_address
+from chain.amount import MAX_AMOUNT
+from chain.bank.ledger import get_or_create_account, get_pools
+from chain.errors import PROVER_INVALID, TxError
+from chain.fields import check_address, check_resources, check_urls
+from chain.params import ParamsError, validate_params
+from chain.prover.handlers import check_is_new
+from chain.prover.registry import activate
+
+if TYPE_CHECKING:
+    from chain.state.kv import KV, KVReader
+
+
+class GenesisError(ValueError):
+    """The app_state can't start a chain."""
+
+
+def parse_genesis(app_state: bytes) -> Genesis:
+    """app_state JSON bytes to a Genesis; GenesisError on anything that isn't one."""
+    try:
+        return json_format.Parse(app_state.decode(), Genesis())
+    except (json_format.ParseError, UnicodeDecodeError) as error:
+        raise GenesisError(f"app_state is not a genesis of this chain: {error}") from None
+
+
+def genesis_json(genesis: Genesis) -> str:
+    """The app_state of a Genesis, in protobuf's JSON form with the field names of the .proto file."""
+    return json_format.MessageToJson(genesis, preserving_proto_field_name=True, indent=2)
+
+
+def apply_genesis(kv: KV, genesis: Genesis) -> None:
+    """Write the first state; GenesisError says what can't be."""
+    if genesis.rows:
+        _import_rows(kv, genesis)
+        return
+    try:
+        validate_params(genesis.params)
+        if genesis.authority:
+            check_address(genesis.authority, "authority")
+            schema.AUTHORITY.set(kv, genesis.authority)
+        schema.PARAMS.set(kv, genesis.params)
+        schema.POOLS.set(kv, Pools(network_umill=genesis.network_pool, umill_supply=genesis.network_pool))
+        _create_accounts(kv, genesis)
+        for prover in genesis.provers:
+            _create_prover(kv, prover, genesis.params.prover_bond_min)
+        for validator in genesis.validators:
+            if len(validator.consensus_address) != 20:
+                raise GenesisError("a validator's consensus_address has not 20 bytes")
+            operator = check_address(validator.operator, "the operator of a validator")
+            schema.VALIDATOR_OPERATORS.set(kv, validator.consensus_address, operator)
+    except (ParamsError, TxError) as error:
+        raise GenesisError(f"app_state: {error}") from None
+    pools = get_pools(kv)
+    if pools.umill_supply > MAX_AMOUNT or pools.ucredit_supply > MAX_AMOUNT:
+        raise GenesisError(f"app_state: the supply is more than {MAX_AMOUNT} units")
+
+
+def export_genesis(kv: KVReader) -> Genesis:
+    """The whole state as a Genesis that a new chain can start from with the same app hash."""
+    return Genesis(rows=[Row(key=key, value=value) for key, value in kv.iterate(b"\x00", b"\xff")])
+
+
+def _import_rows(kv: KV, genesis: Genesis) -> None:
+    if len(genesis.ListFields()) != 1:
+        raise GenesisError("app_state has both rows and other fields: an exported state stands alone")
+    known = {part.prefix for collection in schema.COLLECTIONS for part in collection.parts()}
+    for row in genesis.rows:
+        if row.key[:1] not in known or not row.value:
+            raise GenesisError(f"app_state: the row {row.key.hex()} belongs to no collection of this version")
+        kv.set(row.key, row.value)
+
+
+def _create_accounts(kv: KV, genesis: Genesis) -> None:
+    umill = ucredit = 0
+    for entry in genesis.accounts:
+        address = check_address(entry.address, "an account's address")
+        if schema.ACCOUNTS.has(kv, address):
+            raise GenesisError(f"app_state: the account {entry.address} is listed twice")
+        account = get_or_create_account(kv, address)
+        account.umill, account.ucredit = entry.umill, entry.ucredit
+        schema.ACCOUNTS.set(kv, address, account)
+        umill += entry.umill
+        ucredit += entry.ucredit
+    pools = get_pools(kv)
+    if max(umill, ucredit) > MAX_AMOUNT:
+        raise GenesisError(f"app_state: the accounts hold more than {MAX_AMOUNT} units")
+    pools.umill_supply += umill
+    pools.ucredit_supply += ucredit
+    schema.POOLS.set(kv, pools)
+
+
+def _create_prover(kv: KV, entry: GenesisProver, bond_min: int) -> None:
+    operator = check_address(entry.operator, "a prover's operator")
+    node = check_address(entry.node, "a prover's node")
+    check_resources(entry.resources, f"the resources of prover {entry.operator}", PROVER_INVALID)
+    check_urls(entry.endpoints, f"the endpoints of prover {entry.operator}", PROVER_INVALID, required=True)
+    if entry.bond < bond_min:
+        raise GenesisError(f"app_state: the bond of prover {entry.operator} is below {bond_min} umill")
+    check_is_new(kv, operator, node)
+    schema.PROVERS_BY_NODE.set(kv, decode_address(entry.node), operator)
+    activate(
+        kv,
+        operator,
+        Prover(
+            operator=entry.operator,
+            node=entry.node,
+            resources=entry.resources,
+            used=Resources(),
+            endpoints=entry.endpoints,
+            region=entry.region,
+            bond=entry.bond,
+        ),
+    )
+    pools = get_pools(kv)
+    pools.umill_supply += entry.bond
+    pools.bonds_umill += entry.bond
+    schema.POOLS.set(kv, pools)

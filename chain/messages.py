@@ -1,0 +1,101 @@
+"""The registry of messages: a line each. Adding a message starts here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from cosmos.bank.v1beta1.tx_pb2 import MsgSend
+from proofmill.credits.v1.tx_pb2 import MsgGrantCredits
+from proofmill.program.v1.tx_pb2 import MsgDeployProgram, MsgDeprecateProgram
+from proofmill.prover.v1.tx_pb2 import MsgRegisterProver
+from proofmill.task.v1.tx_pb2 import MsgAcceptTasks, MsgDeclineTasks, MsgReportFailure, MsgRunTask, MsgSubmitProofs
+from proofmill.verification.v1.tx_pb2 import MsgVotes
+
+from chain import gas
+from chain.bank.send import execute_send, validate_send
+from chain.credits.handlers import execute_grant_credits, validate_grant_credits
+from chain.program.handlers import (
+    execute_deploy_program,
+    execute_deprecate_program,
+    validate_deploy_program,
+    validate_deprecate_program,
+)
+from chain.prover.handlers import execute_register_prover, validate_register_prover
+from chain.task.assignment_handlers import (
+    execute_accept_tasks,
+    execute_decline_tasks,
+    validate_accept_tasks,
+    validate_decline_tasks,
+)
+from chain.task.proof_handlers import (
+    execute_report_failure,
+    execute_submit_proofs,
+    validate_report_failure,
+    validate_submit_proofs,
+)
+from chain.task.run_handler import execute_run_task, validate_run_task
+from chain.verification.handlers import execute_votes, validate_votes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+
+    from chain.context import Context
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSpec:
+    """How one type of message is signed, checked, priced and carried out.
+
+    `validate` needs no state and raises TxError; `execute` returns the response, or raises TxError after which all
+    its writes are dropped.
+    """
+
+    message: type[Message]
+    signer_field: str
+    validate: Callable[[Any], None]
+    execute: Callable[[Context, Any], Message]
+    gas: Callable[[Any], int]
+
+    @property
+    def type_url(self) -> str:
+        return f"/{self.message.DESCRIPTOR.full_name}"
+
+
+def _flat(amount: int) -> Callable[[Any], int]:
+    return lambda _message: amount
+
+
+def _per_entry(*fields: str) -> Callable[[Any], int]:
+    return lambda message: gas.PER_ENTRY * (1 + sum(len(getattr(message, field)) for field in fields))
+
+
+_SPECS: Final = (
+    MessageSpec(MsgSend, "from_address", validate_send, execute_send, _flat(gas.SEND)),
+    MessageSpec(MsgGrantCredits, "authority", validate_grant_credits, execute_grant_credits, _flat(gas.GRANT_CREDITS)),
+    MessageSpec(
+        MsgDeployProgram, "deployer", validate_deploy_program, execute_deploy_program, _flat(gas.DEPLOY_PROGRAM)
+    ),
+    MessageSpec(
+        MsgDeprecateProgram,
+        "deployer",
+        validate_deprecate_program,
+        execute_deprecate_program,
+        _flat(gas.DEPRECATE_PROGRAM),
+    ),
+    MessageSpec(
+        MsgRegisterProver, "operator", validate_register_prover, execute_register_prover, _flat(gas.REGISTER_PROVER)
+    ),
+    MessageSpec(MsgRunTask, "user", validate_run_task, execute_run_task, _flat(gas.RUN_TASK)),
+    MessageSpec(MsgAcceptTasks, "node", validate_accept_tasks, execute_accept_tasks, _per_entry("task_ids")),
+    MessageSpec(MsgDeclineTasks, "node", validate_decline_tasks, execute_decline_tasks, _per_entry("entries")),
+    MessageSpec(MsgSubmitProofs, "node", validate_submit_proofs, execute_submit_proofs, _per_entry("entries")),
+    MessageSpec(MsgReportFailure, "node", validate_report_failure, execute_report_failure, _flat(gas.REPORT_FAILURE)),
+    MessageSpec(MsgVotes, "node", validate_votes, execute_votes, _per_entry("commits", "reveals")),
+)
+
+MESSAGES: Final = MappingProxyType({spec.type_url: spec for spec in _SPECS})
+MESSAGE_TYPES: Final = MappingProxyType({url: spec.message for url, spec in MESSAGES.items()})

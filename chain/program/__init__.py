@@ -1,0 +1,1 @@
+"""Programs: immutable pairs of a prover and a verifier container (protocol §4)."""

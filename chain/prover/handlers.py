@@ -1,0 +1,70 @@
+"""MsgRegisterProver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proofmill.prover.v1.event_pb2 import EventProverRegistered
+from proofmill.prover.v1.state_pb2 import PROVER_STATUS_JOINING, Prover
+from proofmill.prover.v1.tx_pb2 import MsgRegisterProver, MsgRegisterProverResponse
+from proofmill.types.v1.types_pb2 import Resources
+
+from chain import schema
+from chain.address import decode_address
+from chain.amount import MAX_AMOUNT, format_amount
+from chain.bank.ledger import bond_umill
+from chain.errors import BOND_TOO_SMALL, NODE_KEY_TAKEN, PROVER_EXISTS, PROVER_INVALID
+from chain.fields import check_address, check_resources, check_text, check_urls
+
+if TYPE_CHECKING:
+    from chain.context import Context
+    from chain.state.kv import KV
+
+REGION_BYTES_MAX = 64
+
+
+def validate_register_prover(message: MsgRegisterProver) -> None:
+    check_address(message.operator, "operator")
+    check_address(message.node, "node")
+    check_resources(message.resources, "resources", PROVER_INVALID)
+    check_urls(message.endpoints, "endpoints", PROVER_INVALID, required=True)
+    for endpoint in message.endpoints:
+        if not endpoint.startswith(("http://", "https://")):
+            raise PROVER_INVALID.error(f"the endpoint {endpoint[:80]!r} is not an http or https URL")
+    check_text(message.region, "region", REGION_BYTES_MAX, PROVER_INVALID)
+    if message.bond > MAX_AMOUNT:
+        raise PROVER_INVALID.error(f"bond is {message.bond} umill, more than {MAX_AMOUNT}")
+
+
+def execute_register_prover(context: Context, message: MsgRegisterProver) -> MsgRegisterProverResponse:
+    kv, minimum = context.kv, context.params.prover_bond_min
+    if message.bond < minimum:
+        raise BOND_TOO_SMALL.error(
+            f"the bond is {format_amount(message.bond, 'umill')}, less than {format_amount(minimum, 'umill')}"
+        )
+    operator = decode_address(message.operator)
+    check_is_new(kv, operator, decode_address(message.node))
+    bond_umill(kv, operator, message.bond)
+    prover = Prover(
+        operator=message.operator,
+        node=message.node,
+        resources=message.resources,
+        used=Resources(),
+        endpoints=message.endpoints,
+        region=message.region,
+        bond=message.bond,
+        status=PROVER_STATUS_JOINING,
+        registered_height=context.block.height,
+    )
+    schema.PROVERS.set(kv, operator, prover)
+    schema.PROVERS_BY_NODE.set(kv, decode_address(message.node), operator)
+    context.emit(EventProverRegistered(operator=message.operator, node=message.node, bond=message.bond))
+    return MsgRegisterProverResponse()
+
+
+def check_is_new(kv: KV, operator: bytes, node: bytes) -> None:
+    """PROVER_EXISTS or NODE_KEY_TAKEN if either key already stands for a prover."""
+    if schema.PROVERS.has(kv, operator):
+        raise PROVER_EXISTS.error("this operator has already registered a prover: use another key for another prover")
+    if schema.PROVERS_BY_NODE.has(kv, node):
+        raise NODE_KEY_TAKEN.error("this node key already belongs to a prover: each prover needs a node key of its own")

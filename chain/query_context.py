@@ -1,0 +1,87 @@
+"""What a query may see, and how long answers come in pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from cosmos.base.query.v1beta1.pagination_pb2 import PageRequest, PageResponse
+
+from chain.errors import INVALID_REQUEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from chain.state.collections import Map
+    from chain.state.kv import KVReader
+
+T = TypeVar("T")
+
+PAGE_DEFAULT = 100
+PAGE_MAX = 1_000
+# A filtered or offset query reads at most so many rows before it hands over a next_key.
+SCAN_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class QueryContext:
+    """A committed state and the header that it belongs to."""
+
+    kv: KVReader
+    chain_id: str
+    height: int
+    # Unix milliseconds of the header.
+    time_ms: int
+
+
+def paginate(
+    request: PageRequest,
+    rows: Callable[[bytes, bool], Iterator[tuple[bytes, T]]],
+    keep: Callable[[T], bool] = lambda _row: True,
+    *,
+    newest_first: bool = False,
+) -> tuple[list[T], PageResponse]:
+    """One page of the rows that `keep` admits.
+
+    `rows(start, reverse)` yields (page key, row): from the row whose page key is `start`, or from the first for an
+    empty one. With `newest_first` the order without `reverse` is the descending one.
+    """
+    if request.key and request.offset:
+        raise INVALID_REQUEST.error("pagination: give key or offset, not both")
+    limit = min(request.limit or PAGE_DEFAULT, PAGE_MAX)
+    page: list[T] = []
+    skipped = scanned = 0
+    for key, row in rows(request.key, request.reverse != newest_first):
+        if len(page) == limit or scanned == SCAN_MAX:
+            return page, PageResponse(next_key=key)
+        scanned += 1
+        if not keep(row):
+            continue
+        if skipped < request.offset:
+            skipped += 1
+            continue
+        page.append(row)
+    response = PageResponse()
+    if request.count_total and not request.key:
+        response.total = skipped + len(page)
+    return page, response
+
+
+def map_rows(
+    collection: Map[bytes, T], kv: KVReader, key_size: int
+) -> Callable[[bytes, bool], Iterator[tuple[bytes, T]]]:
+    """The rows of a map whose keys are raw bytes of one size, for `paginate`: its page keys are the map's keys."""
+
+    def rows(start: bytes, reverse: bool) -> Iterator[tuple[bytes, T]]:
+        if start and len(start) != key_size:
+            raise INVALID_REQUEST.error("pagination.key is not one that an earlier page returned")
+        if not start:
+            return collection.iterate(kv, reverse=reverse)
+        if not reverse:
+            return collection.iterate(kv, start=start)
+        # `end` is exclusive: the row after the one to begin with, unless there can be none.
+        after = int.from_bytes(start, "big") + 1
+        end = after.to_bytes(key_size, "big") if after >> (8 * key_size) == 0 else None
+        return collection.iterate(kv, end=end, reverse=True)
+
+    return rows

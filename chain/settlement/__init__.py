@@ -1,0 +1,1 @@
+"""How a task ends and who gets what (protocol §8)."""

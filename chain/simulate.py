@@ -1,0 +1,38 @@
+"""cosmos.tx.v1beta1.Service/Simulate: what a transaction would do to the last committed state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cosmos.base.abci.v1beta1.abci_pb2 import GasInfo, Result, TxMsgData
+from cosmos.tx.v1beta1.service_pb2 import SimulateRequest, SimulateResponse
+
+from chain import schema
+from chain.ante import decode_sized
+from chain.beacon import compute_beacon
+from chain.context import BlockEnv, Context
+from chain.state.overlay import Overlay
+
+if TYPE_CHECKING:
+    from chain.query_context import QueryContext
+
+
+def query_simulate(context: QueryContext, request: SimulateRequest) -> SimulateResponse:
+    """Gas and responses, or the TxError that its messages would end with. Signatures, sequences and fees are free."""
+    raw = request.tx_bytes or request.tx.SerializeToString(deterministic=True)
+    params = schema.PARAMS.require(context.kv)
+    tx = decode_sized(raw, params)
+    height = context.height + 1
+    env = BlockEnv(
+        context.chain_id, height, context.time_ms, compute_beacon(schema.LAST_BLOCK_HASH.require(context.kv), height)
+    )
+    layer = Context(Overlay(context.kv), env, params, [])
+    data = TxMsgData()
+    for spec, message in tx.messages:
+        data.msg_responses.add().Pack(spec.execute(layer, message), type_url_prefix="")
+    events = [
+        {"type": event.type, "attributes": [{"key": key, "value": value} for key, value in event.attributes]}
+        for event in layer.events
+    ]
+    result = Result(data=data.SerializeToString(deterministic=True), msg_responses=data.msg_responses, events=events)
+    return SimulateResponse(gas_info=GasInfo(gas_wanted=tx.gas, gas_used=tx.gas), result=result)

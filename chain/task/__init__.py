@@ -1,0 +1,1 @@
+"""Tasks: from the run transaction to the published proof (protocol §6.1 to §6.4)."""

@@ -1,0 +1,129 @@
+"""Offers: drawing provers for pending tasks at the start of a block, and taking unanswered offers back (§6.2, §6.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proofmill.task.v1.event_pb2 import EventOfferExpired, EventTaskOffered
+from proofmill.task.v1.state_pb2 import (
+    ASSIGNMENT_STATUS_EXPIRED,
+    ASSIGNMENT_STATUS_OFFERED,
+    TASK_STATUS_OFFERED,
+    TASK_STATUS_PENDING,
+    Assignment,
+)
+
+from chain import schema
+from chain.address import decode_address
+from chain.fields import fits
+from chain.prover.draw import draw_prover
+from chain.prover.duties import Duty, add_duty, remove_duty
+from chain.prover.registry import record_miss, release, reserve
+from chain.task.deadlines import Deadline, clear_deadline, set_deadline
+from chain.task.pending import dequeue, enqueue
+from chain.task.store import require_assignment
+
+if TYPE_CHECKING:
+    from proofmill.prover.v1.state_pb2 import Prover
+    from proofmill.task.v1.state_pb2 import AssignmentStatus, Progress, Task
+    from proofmill.types.v1.types_pb2 import Resources
+
+    from chain.context import Context
+
+
+def assign_pending(context: Context) -> None:
+    """Offer as many pending tasks as the parameters allow, in the order of service.
+
+    Looking at provers is bounded for the block as a whole. Free resources only shrink while tasks are assigned, so
+    once a size found nobody, the same size or a larger one isn't tried again in this block.
+    """
+    kv, params = context.kv, context.params
+    looks_left = params.assignments_per_block_max * 8 + params.draw_looks_max
+    hopeless: list[Resources] = []
+    assigned = 0
+    for _, _, _, task_id in list(schema.PENDING.keys(kv)):
+        if assigned == params.assignments_per_block_max or looks_left <= 0:
+            break
+        task = schema.TASKS.require(kv, task_id)
+        if any(fits(size, task.resources) for size in hopeless):
+            continue
+        progress = schema.PROGRESS.require(kv, task_id)
+        passed_over = tuple(decode_address(operator) for operator in progress.passed_over)
+        found, looked = draw_prover(
+            context, task_id, len(passed_over), task.resources, passed_over, min(looks_left, params.draw_looks_max)
+        )
+        looks_left -= looked
+        if found is None:
+            if not passed_over:
+                hopeless.append(task.resources)
+            continue
+        _offer(context, task, progress, *found)
+        assigned += 1
+
+
+def _offer(context: Context, task: Task, progress: Progress, operator: bytes, prover: Prover) -> None:
+    kv, height = context.kv, context.block.height
+    accept_by = height + context.params.accept_window_blocks
+    dequeue(kv, task)
+    clear_deadline(kv, task.queue_deadline_ms, Deadline.QUEUE, task.id)
+    reserve(prover, task.resources)
+    prover.last_assigned_height = height
+    schema.PROVERS.set(kv, operator, prover)
+    assignment = Assignment(
+        task_id=task.id,
+        prover=prover.operator,
+        status=ASSIGNMENT_STATUS_OFFERED,
+        offered_height=height,
+        accept_by_height=accept_by,
+    )
+    schema.ASSIGNMENTS.set(kv, (task.id, operator), assignment)
+    schema.OFFER_DEADLINES.add(kv, (accept_by + 1, task.id))
+    add_duty(kv, operator, Duty.ASSIGNMENT, task.id)
+    progress.status = TASK_STATUS_OFFERED
+    progress.prover = prover.operator
+    progress.offered_height = height
+    schema.PROGRESS.set(kv, task.id, progress)
+    context.emit(EventTaskOffered(task_id=task.id, prover=prover.operator, accept_by_height=accept_by))
+
+
+def expire_offers(context: Context) -> None:
+    """Take back the offers whose window has passed: a miss, and another prover is drawn in this very block."""
+    kv = context.kv
+    due = list(schema.OFFER_DEADLINES.keys(kv, end=(context.block.height + 1, 0)))
+    for _, task_id in due:
+        task = schema.TASKS.require(kv, task_id)
+        progress = schema.PROGRESS.require(kv, task_id)
+        operator = decode_address(progress.prover)
+        prover = schema.PROVERS.require(kv, operator)
+        record_miss(context, prover, task_id, "let the offer expire")
+        context.emit(EventOfferExpired(task_id=task_id, prover=progress.prover))
+        withdraw_offer(context, task, progress, operator, prover, ASSIGNMENT_STATUS_EXPIRED, "no answer in time")
+
+
+def withdraw_offer(
+    context: Context,
+    task: Task,
+    progress: Progress,
+    operator: bytes,
+    prover: Prover,
+    status: AssignmentStatus,
+    reason: str,
+) -> None:
+    """Put an offered task back into the queue; its prover isn't drawn for it again. Stores all that it is given."""
+    kv = context.kv
+    assignment = require_assignment(kv, task.id, operator)
+    schema.OFFER_DEADLINES.delete(kv, (assignment.accept_by_height + 1, task.id))
+    assignment.status = status
+    assignment.reason = reason
+    schema.ASSIGNMENTS.set(kv, (task.id, operator), assignment)
+    release(prover, task.resources)
+    schema.PROVERS.set(kv, operator, prover)
+    remove_duty(kv, operator, Duty.ASSIGNMENT, task.id)
+    progress.status = TASK_STATUS_PENDING
+    progress.passed_over.append(progress.prover)
+    progress.prover = ""
+    progress.offered_height = 0
+    schema.PROGRESS.set(kv, task.id, progress)
+    enqueue(kv, task)
+    # The time may have passed while the offer stood: then the task ends at the next block.
+    set_deadline(kv, task.queue_deadline_ms, Deadline.QUEUE, task.id)

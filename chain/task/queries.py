@@ -1,0 +1,98 @@
+"""proofmill.task.v1.Query: a task's life in public state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proofmill.task.v1.query_pb2 import (
+    QueryEstimateRequest,
+    QueryEstimateResponse,
+    QueryTaskRequest,
+    QueryTaskResponse,
+    QueryTasksRequest,
+    QueryTasksResponse,
+    TaskView,
+)
+from proofmill.task.v1.state_pb2 import TASK_STATUS_UNSPECIFIED
+from proofmill.verification.v1.state_pb2 import RoundView
+
+from chain import schema
+from chain.address import decode_address
+from chain.errors import INVALID_REQUEST, TASK_INVALID
+from chain.fields import check_address, check_resources
+from chain.pricing import price
+from chain.program.queries import find_program
+from chain.query_context import paginate
+from chain.task.run_handler import check_run_limits
+from chain.task.store import require_progress, require_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chain.query_context import QueryContext
+    from chain.state.kv import KVReader
+
+
+def query_task(context: QueryContext, request: QueryTaskRequest) -> QueryTaskResponse:
+    kv, task_id = context.kv, request.task_id
+    task = require_task(kv, task_id)
+    progress = require_progress(kv, task_id)
+    response = QueryTaskResponse(
+        task=TaskView(task=task, progress=progress),
+        assignments=[row for _, row in schema.ASSIGNMENTS.iterate(kv, prefix_of=(task_id,))],
+        rounds=[
+            RoundView(
+                round=round_,
+                votes=[vote for _, vote in schema.VOTES.iterate(kv, prefix_of=(task_id, round_.round))],
+            )
+            for _, round_ in schema.ROUNDS.iterate(kv, prefix_of=(task_id,))
+        ],
+    )
+    if progress.prover:
+        response.prover_endpoints.extend(schema.PROVERS.require(kv, decode_address(progress.prover)).endpoints)
+    return response
+
+
+def query_tasks(context: QueryContext, request: QueryTasksRequest) -> QueryTasksResponse:
+    kv = context.kv
+    user = check_address(request.user, "user") if request.user else None
+
+    def rows(start: bytes, reverse: bool) -> Iterator[tuple[bytes, TaskView]]:
+        for task_id in _task_ids(kv, user, start, reverse):
+            view = TaskView(task=schema.TASKS.require(kv, task_id), progress=schema.PROGRESS.require(kv, task_id))
+            yield task_id.to_bytes(8, "big"), view
+
+    def keep(view: TaskView) -> bool:
+        return request.status in (TASK_STATUS_UNSPECIFIED, view.progress.status)
+
+    page, pagination = paginate(request.pagination, rows, keep, newest_first=True)
+    return QueryTasksResponse(tasks=page, pagination=pagination)
+
+
+def query_estimate(context: QueryContext, request: QueryEstimateRequest) -> QueryEstimateResponse:
+    params = schema.PARAMS.require(context.kv)
+    program = find_program(context.kv, request.program_id)
+    resources = request.resources if request.HasField("resources") else program.spec.default_resources
+    check_resources(resources, "resources", TASK_INVALID)
+    if not request.time_limit_s:
+        raise TASK_INVALID.error("time_limit_s is 0: state how many seconds the prover may take")
+    check_run_limits(params, program, resources, request.time_limit_s)
+    return QueryEstimateResponse(
+        fee=price(params, resources, request.time_limit_s, max(1, request.redundancy)), resources=resources
+    )
+
+
+def _task_ids(kv: KVReader, user: bytes | None, start: bytes, reverse: bool) -> Iterator[int]:
+    """Task ids from the page key `start` on, of one user or of all."""
+    if start and len(start) != 8:
+        raise INVALID_REQUEST.error("pagination.key is not one that an earlier page returned")
+    first = int.from_bytes(start, "big") if start else None
+    if user is None:
+        low = first if first is not None and not reverse else None
+        high = first + 1 if first is not None and reverse else None
+        yield from schema.TASKS.keys(kv, start=low, end=high, reverse=reverse)
+        return
+    low_key = (user, first) if first is not None and not reverse else None
+    high_key = (user, first + 1) if first is not None and reverse else None
+    for _, task_id in schema.TASKS_BY_USER.keys(kv, prefix_of=(user,), start=low_key, end=high_key, reverse=reverse):
+        yield task_id

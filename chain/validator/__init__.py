@@ -1,0 +1,1 @@
+"""What validators earn (protocol §8 "Validators")."""

@@ -1,0 +1,44 @@
+"""Transaction fees and inflation, to those who signed the last block, by voting power (protocol §8 "Validators")."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chain import schema
+from chain.bank.ledger import add_umill, get_pools, take_fees
+
+if TYPE_CHECKING:
+    from chain.context import Context
+
+# (consensus address, voting power, whether it signed)
+CommitVote = tuple[bytes, int, bool]
+
+
+def pay_validators(context: Context, votes: tuple[CommitVote, ...]) -> None:
+    """Hand out the fees of the last block and this block's inflation; what rounding leaves stays for the next block."""
+    kv = context.kv
+    signers = []
+    for consensus_address, power, signed in votes:
+        operator = schema.VALIDATOR_OPERATORS.get(kv, consensus_address)
+        if signed and power and operator is not None:
+            signers.append((operator, power))
+    total_power = sum(power for _, power in signers)
+    if not total_power:
+        return
+    inflation = context.params.inflation_per_block
+    if inflation:
+        pools = get_pools(kv)
+        pools.umill_supply += inflation
+        pools.fees_umill += inflation
+        schema.POOLS.set(kv, pools)
+    amount = take_fees(kv)
+    paid = 0
+    for operator, power in signers:
+        share = amount * power // total_power
+        if share:
+            add_umill(kv, operator, share)
+            paid += share
+    if paid != amount:
+        pools = get_pools(kv)
+        pools.fees_umill += amount - paid
+        schema.POOLS.set(kv, pools)
