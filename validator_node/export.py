@@ -1,0 +1,35 @@
+"""Writes a node's state as the genesis of a new chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain.genesis import export_genesis
+from validator_node.genesis_file import ValidatorIdentity, wrap_state
+from validator_node.home import NodeHome
+from validator_node.store import Store
+
+
+def export_state(home: NodeHome, height: int | None) -> dict[str, Any]:
+    """The genesis document of the state after `height` (None: the last committed one).
+
+    Validators and consensus parameters are those of the node's own genesis file. The new chain starts at height 1 with
+    the same app hash. Raises StoreError if the node is running or the height isn't kept, HomeError without a genesis.
+    """
+    genesis = home.read_genesis()
+    store = Store.open(home.app_db)
+    try:
+        with store.view(height) as view:
+            state = export_genesis(view.values)
+    finally:
+        store.close()
+    validators = [
+        ValidatorIdentity(
+            name=one["name"],
+            address=bytes.fromhex(one["address"]),
+            pub_key=one["pub_key"],
+            power=int(one["power"]),
+        )
+        for one in genesis["validators"]
+    ]
+    return wrap_state(genesis["consensus_params"], genesis["chain_id"], validators, state)

@@ -1,0 +1,88 @@
+"""Makes a validator node's home: keys, configuration, genesis."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from validator_node.comet import Comet
+from validator_node.home import HomeError, NodeHome
+from validator_node.settings import Settings
+from validator_node.toml_edit import Value, set_values
+
+_MAX_TX_BYTES = 1 << 20
+_LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What one node listens on."""
+
+    rpc: int
+    p2p: int
+    grpc: int
+    rest: int
+    metrics: int
+
+    @classmethod
+    def of(cls, index: int, offset: int = 0) -> Ports:
+        """Those of the index-th node (from 0) on a machine; the first one's, without offset, are the usual ones."""
+        shift = 10 * index + offset
+        return cls(26657 + shift, 26656 + shift, 9090 + shift, 1317 + shift, 26660 + shift)
+
+
+def make_home(comet: Comet, home: NodeHome, moniker: str, ports: Ports) -> None:
+    """Keys and configuration of a new node whose queries are served on loopback. Raises HomeError if there is one."""
+    if home.config.exists() or home.app_db.exists() or home.data.exists():
+        raise HomeError(f"{home.root} holds a node already; choose another --home, or delete it")
+    home.root.mkdir(parents=True, exist_ok=True)
+    comet.init(home.root)
+    home.logs.mkdir(exist_ok=True)
+    configure_comet(
+        home,
+        {
+            "moniker": moniker,
+            "rpc.laddr": f"tcp://{_LOOPBACK}:{ports.rpc}",
+            # A transaction of the largest size, in base64, and room.
+            "rpc.max_body_bytes": 2 * _MAX_TX_BYTES,
+            "p2p.laddr": f"tcp://0.0.0.0:{ports.p2p}",
+            # Blocks of 4 MiB have to reach everyone well within a second.
+            "p2p.send_rate": 51_200_000,
+            "p2p.recv_rate": 51_200_000,
+            "mempool.max_tx_bytes": _MAX_TX_BYTES,
+            "mempool.size": 50_000,
+            "mempool.cache_size": 200_000,
+            # A full mempool takes the application longer than the default second to look through again.
+            "mempool.recheck_timeout": "10s",
+            "consensus.timeout_commit": "1s",
+        },
+    )
+    settings = Settings(
+        grpc_address=f"{_LOOPBACK}:{ports.grpc}",
+        rest_address=f"{_LOOPBACK}:{ports.rest}",
+        metrics_address=f"{_LOOPBACK}:{ports.metrics}",
+    )
+    home.settings.write_text(settings.dump())
+
+
+def configure_comet(home: NodeHome, values: dict[str, Value]) -> None:
+    """Change keys of CometBFT's config.toml."""
+    home.comet_config.write_text(set_values(home.comet_config.read_text(), values))
+
+
+def connect_peers(home: NodeHome, peers: Sequence[str], *, same_machine: bool = False) -> None:
+    """Let a node keep connections to id@host:port; on one machine several may share an address."""
+    values: dict[str, Value] = {"p2p.persistent_peers": ",".join(peers)}
+    if same_machine:
+        values |= {"p2p.addr_book_strict": False, "p2p.allow_duplicate_ip": True, "p2p.pex": False}
+    configure_comet(home, values)
+
+
+def rpc_url(config: Path) -> str:
+    """Where the CometBFT that a config.toml describes answers RPC calls from this machine."""
+    address = str(tomllib.loads(config.read_text())["rpc"]["laddr"]).removeprefix("tcp://")
+    host, _, port = address.rpartition(":")
+    everywhere = {"", "0.0.0.0", "[::]"}  # noqa: S104  (compared with, not bound)
+    return f"http://{_LOOPBACK if host in everywhere else host}:{port}"
