@@ -61,12 +61,10 @@ class Key:
 
 
 def pack(message: Message) -> AnyMessage:
-    return AnyMessage(
-        type_url=f"/{message.DESCRIPTOR.full_name}", value=message.SerializeToString(deterministic=True)
-    )
+    return AnyMessage(type_url=f"/{message.DESCRIPTOR.full_name}", value=message.SerializeToString(deterministic=True))
 
 
-def make_tx(  # noqa: PLR0913  # every field that a test may want to falsify
+def make_tx(  # every field that a test may want to falsify
     key: Key,
     messages: Iterable[Message],
     *,
@@ -83,9 +81,7 @@ def make_tx(  # noqa: PLR0913  # every field that a test may want to falsify
     packed = list(messages)
     body = TxBody(messages=[pack(m) for m in packed], memo=memo, timeout_height=timeout_height).SerializeToString()
     if gas_limit is None:
-        gas_limit = compute_tx_gas(
-            len(body), 1, sum(MESSAGES[f"/{m.DESCRIPTOR.full_name}"].gas(m) for m in packed)
-        )
+        gas_limit = compute_tx_gas(len(body), 1, sum(MESSAGES[f"/{m.DESCRIPTOR.full_name}"].gas(m) for m in packed))
     amount = compute_fee(gas_limit, gas_price) if fee is None else fee
     auth_info = AuthInfo(
         signer_infos=[
@@ -134,9 +130,7 @@ class Network:
         account = schema.ACCOUNTS.get(self.values, key.raw)
         number, committed = (account.number, account.sequence) if account else (0, 0)
         sequence = self._sequences.get(key.raw, committed)
-        self._pending.append(
-            make_tx(key, messages, **{"account_number": number, "sequence": sequence} | changes)
-        )
+        self._pending.append(make_tx(key, messages, **{"account_number": number, "sequence": sequence} | changes))
         self._sequences[key.raw] = sequence + 1
 
     def send_raw(self, raw: bytes) -> None:
@@ -211,8 +205,7 @@ def node_key(index: int) -> Key:
 def make_genesis(provers: int = 5, params: Params | None = None) -> Genesis:
     """Rich users, an authority, and so many active provers of 4 cores and 8 GiB."""
     accounts = [
-        GenesisAccount(address=key.address, umill=RICH, ucredit=100 * MILL)
-        for key in (AUTHORITY, ALICE, BOB, DEPLOYER)
+        GenesisAccount(address=key.address, umill=RICH, ucredit=100 * MILL) for key in (AUTHORITY, ALICE, BOB, DEPLOYER)
     ]
     accounts += [GenesisAccount(address=node_key(index).address, umill=RICH) for index in range(provers)]
     return Genesis(

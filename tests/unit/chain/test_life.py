@@ -50,7 +50,7 @@ def test_a_valid_proof_is_paid_to_the_unit(network: Network) -> None:
     progress = task_of(network, task_id).task.progress
     assert progress.status == TASK_STATUS_DONE
     # 90 % of 18 is 16; 8 % is 1, which four verifiers can't share; the rest is burned.
-    paid = {kind: 0 for kind in (1, 2, 3, 4, 5)}
+    paid = dict.fromkeys((1, 2, 3, 4, 5), 0)
     for payout in progress.payouts:
         paid[payout.kind] += payout.umill if payout.kind == PAYOUT_KIND_SUBSIDY else payout.ucredit
     assert paid[PAYOUT_KIND_PROVER_REWARD] == 16
