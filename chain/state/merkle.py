@@ -11,6 +11,7 @@ So the root depends on the map alone, not on the order of the writes that led to
 
 from __future__ import annotations
 
+from binascii import hexlify
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,17 +28,19 @@ from chain.state.tree_row import (
     HASHES_AT,
     LEAF_PREFIX,
     NO_CHILDREN,
+    PREIMAGE_AT,
+    PREIMAGE_SIZE,
+    Place,
     hash_row,
     leaf_key,
-    leaf_keys,
-    sized,
+    make_row,
+    read_row,
 )
 
 EMPTY_ROOT = hash_row(NO_CHILDREN)
 
-_DIGITS = b"0123456789abcdef"
 # Hexadecimal digit (as a byte) to nibble; other bytes never occur.
-_NIBBLE = tuple(_DIGITS.index(byte) if byte in _DIGITS else 0 for byte in range(128))
+_NIBBLE = tuple(b"0123456789abcdef".find(byte) for byte in range(128))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,7 @@ class Tree:
 
     def root(self) -> bytes:
         """The root hash, 32 bytes."""
-        row = self._nodes.get(b"")
-        return EMPTY_ROOT if row is None else hash_row(row)
+        return hash_row(self._nodes.get(b"") or NO_CHILDREN)
 
     def apply(self, changes: Mapping[bytes, bytes | None]) -> TreeUpdate:
         """The tree after setting each key to its value, or deleting it where the value is None."""
@@ -83,21 +85,25 @@ class _Leaf:
 
 
 class _Batch:
-    """One run of `Tree.apply`: the changes in tree order, and the rows that they lead to."""
+    """One run of `Tree.apply`: the changes in tree order, and the rows that they lead to.
+
+    A full block touches some 15,000 nodes. So the common case, new hashes in the places of old ones, works on a row's
+    bytes, and only nodes whose children come or go are taken apart.
+    """
 
     __slots__ = ("_changes", "_get", "_paths", "_written")
 
     def __init__(self, nodes: Getter, changes: Mapping[bytes, bytes | None]) -> None:
         by_path: dict[bytes, tuple[bytes, bytes | None]] = {}
         for key, value in changes.items():
-            digest = sha256(key)
+            digest = sha256(key).digest()
             if value is None:
                 leaf = None
             elif value:
-                leaf = sha256(LEAF_PREFIX + digest.digest() + sha256(value).digest()).digest()
+                leaf = sha256(LEAF_PREFIX + digest + sha256(value).digest()).digest()
             else:
                 raise StateError(f"the value of key {key.hex()} is empty; delete the key instead")
-            by_path[digest.hexdigest().encode()] = (key, leaf)
+            by_path[hexlify(digest)] = (key, leaf)
         self._get = nodes.get
         # The hexadecimal hashes of the changed keys in order, and for each of them its key and new leaf hash.
         self._paths = sorted(by_path)
@@ -105,78 +111,76 @@ class _Batch:
         self._written: dict[bytes, bytes | None] = {}
 
     def run(self) -> TreeUpdate:
-        row = self._get(b"")
+        row = self._get(b"") or NO_CHILDREN
         if not self._paths:
-            return TreeUpdate(EMPTY_ROOT if row is None else hash_row(row), {})
-        new = self._update_row(row, 0, 0, len(self._paths))
-        if new[:2] == b"\x00\x00":
-            if row is not None:
-                self._written[b""] = None
-        elif new != row:
-            self._written[b""] = new
-        return TreeUpdate(hash_row(new), self._written)
+            return TreeUpdate(hash_row(row), {})
+        root = self._update(b"", row, 0, 0, len(self._paths))
+        return TreeUpdate(EMPTY_ROOT if root is None else root[0], self._written)
 
-    def _update_child(self, depth: int, low: int, high: int) -> tuple[bytes | None, bytes | None]:
-        """Apply changes low to high to the inner node at their common path; the hash, and the key if now a leaf."""
-        path = self._paths[low][:depth]
-        row = self._get(path)
-        if row is None:
-            raise StateError(f"the tree's node {path.decode()} is missing; the database is damaged")
-        new = self._update_row(row, depth, low, high)
-        children = new[0] << 8 | new[1]
-        if children & (children - 1) or new[:2] != new[2:4]:
-            if new != row:
-                self._written[path] = new
-            return hash_row(new), None
-        # One leaf or nothing is left: it moves up, so that equal maps have equal trees.
-        self._written[path] = None
-        if not children:
-            return None, None
-        return new[HASHES_AT : HASHES_AT + HASH_SIZE], leaf_keys(new)[0]
-
-    def _update_row(self, row: bytes | None, depth: int, low: int, high: int) -> bytes:
-        """The row of a node at this depth after changes low to high, which all lie below it."""
-        if row is None:
-            row = NO_CHILDREN
+    def _update(self, path: bytes, row: bytes, depth: int, low: int, high: int) -> Place | None:
+        """Apply changes low to high, which all lie below it, to the inner node at path; what is in its place then."""
+        paths, changes = self._paths, self._changes
         children = row[0] << 8 | row[1]
         leaves = row[2] << 8 | row[3]
         keys_at = HASHES_AT + HASH_SIZE * children.bit_count()
-        hashes = bytearray(row[HASHES_AT:keys_at])
-        edits: list[tuple[int, bytes | None, bytes | None]] = []
-        paths, changes = self._paths, self._changes
+        new = bytearray(row)
+        edits: list[tuple[int, Place | None]] = []
         start = low
         while start < high:
-            digit = paths[start][depth]
+            first = paths[start]
+            digit = first[depth]
             end = start + 1
             if end < high and paths[end][depth] == digit:
-                end = bisect_left(paths, paths[start][:depth] + bytes((digit + 1,)), end, high)
+                end = bisect_left(paths, first[:depth] + bytes((digit + 1,)), end, high)
             nibble = _NIBBLE[digit]
             bit = 1 << nibble
-            if children & bit:
-                at = HASH_SIZE * (children & (bit - 1)).bit_count()
-                if not leaves & bit:
-                    new_hash, key = self._update_child(depth + 1, start, end)
-                    if key is None and new_hash is not None:
-                        hashes[at : at + HASH_SIZE] = new_hash
-                    else:
-                        edits.append((nibble, new_hash, key))
+            at = HASHES_AT + HASH_SIZE * (children & (bit - 1)).bit_count()
+            if leaves & bit:
+                key = leaf_key(row, keys_at, leaves & (bit - 1))
+                changed_key, new_hash = changes[start]
+                if new_hash is not None and end - start == 1 and changed_key == key:
+                    new[at : at + HASH_SIZE] = new_hash
                 else:
-                    key = leaf_key(row, keys_at, leaves & (bit - 1))
-                    changed_key, new_hash = changes[start]
-                    if end == start + 1 and changed_key == key and new_hash is not None:
-                        hashes[at : at + HASH_SIZE] = new_hash
-                    else:
-                        old = _Leaf(sha256(key).hexdigest().encode(), key, bytes(hashes[at : at + HASH_SIZE]))
-                        edits.append((nibble, *self._place(depth + 1, start, end, old)))
+                    old = _Leaf(hexlify(sha256(key).digest()), key, row[at : at + HASH_SIZE])
+                    edits.append((nibble, self._fill(depth + 1, start, end, old)))
+            elif children & bit:
+                child_path = first[: depth + 1]
+                child = self._get(child_path)
+                if child is None:
+                    raise StateError(f"the tree's node {child_path.decode()} is missing; the database is damaged")
+                place = self._update(child_path, child, depth + 1, start, end)
+                if place is not None and place[1] is None:
+                    new[at : at + HASH_SIZE] = place[0]
+                else:
+                    edits.append((nibble, place))
             else:
-                edits.append((nibble, *self._place(depth + 1, start, end, None)))
+                edits.append((nibble, self._fill(depth + 1, start, end, None)))
             start = end
         if edits:
-            return _edit_row(row, hashes, edits)
-        return b"".join((row[:HASHES_AT], hashes, row[keys_at:]))
+            return self._restructure(path, row, bytes(new), edits)
+        updated = bytes(new)
+        if updated != row:
+            self._written[path] = updated
+        return sha256(updated[PREIMAGE_AT:keys_at].ljust(PREIMAGE_SIZE, b"\x00")).digest(), None
 
-    def _place(self, depth: int, start: int, end: int, old: _Leaf | None) -> tuple[bytes | None, bytes | None]:
-        """Fill a place that held at most one leaf with changes start to end; the hash, and the key if now a leaf."""
+    def _restructure(self, path: bytes, old: bytes, row: bytes, edits: list[tuple[int, Place | None]]) -> Place | None:
+        """Put other children into places of the node at path, whose stored row is `old`; what is in its place then."""
+        places = read_row(row)
+        for nibble, place in edits:
+            places[nibble] = place
+        present = [place for place in places if place is not None]
+        if not present or (path and len(present) == 1 and present[0][1] is not None):
+            # Nothing or one leaf is left: it moves up, so that equal maps have equal trees. The root stays a node.
+            if old != NO_CHILDREN:
+                self._written[path] = None
+            return present[0] if present else None
+        new = make_row(places)
+        if new != old:
+            self._written[path] = new
+        return hash_row(new), None
+
+    def _fill(self, depth: int, start: int, end: int, old: _Leaf | None) -> Place | None:
+        """What changes start to end put into a place, below which nodes have this depth, that held at most one leaf."""
         leaves = []
         for path, (key, new_hash) in zip(self._paths[start:end], self._changes[start:end], strict=True):
             if old is not None and old.path == path:
@@ -185,59 +189,22 @@ class _Batch:
                 leaves.append(_Leaf(path, key, new_hash))
         if old is not None:
             leaves.insert(bisect_left(leaves, old.path, key=lambda leaf: leaf.path), old)
-        if not leaves:
-            return None, None
-        if len(leaves) == 1:
-            return leaves[0].hash, leaves[0].key
-        return self._build(depth, leaves), None
+        return self._build(depth, leaves) if leaves else None
 
-    def _build(self, depth: int, leaves: list[_Leaf]) -> bytes:
-        """Write the new inner node that holds these leaves, at least two, and return its hash."""
-        children = leaf_bits = 0
-        hashes = []
-        keys = []
+    def _build(self, depth: int, leaves: list[_Leaf]) -> Place:
+        """A place with only these leaves below it: one leaf itself, or else new nodes from this depth down."""
+        first = leaves[0]
+        if len(leaves) == 1:
+            return first.hash, first.key
+        places: list[Place | None] = [None] * ARITY
         start = 0
         while start < len(leaves):
             digit = leaves[start].path[depth]
             end = start + 1
             while end < len(leaves) and leaves[end].path[depth] == digit:
                 end += 1
-            bit = 1 << _NIBBLE[digit]
-            children |= bit
-            if end == start + 1:
-                leaf = leaves[start]
-                leaf_bits |= bit
-                hashes.append(leaf.hash)
-                keys.append(sized(leaf.key))
-            else:
-                hashes.append(self._build(depth + 1, leaves[start:end]))
+            places[_NIBBLE[digit]] = self._build(depth + 1, leaves[start:end])
             start = end
-        row = b"".join((children.to_bytes(2, "big"), leaf_bits.to_bytes(2, "big"), *hashes, *keys))
-        self._written[leaves[0].path[:depth]] = row
-        return hash_row(row)
-
-
-def _edit_row(row: bytes, hashes: bytearray, edits: list[tuple[int, bytes | None, bytes | None]]) -> bytes:
-    """The row with new hashes, and with places (nibble, hash or None, key if a leaf) filled, emptied or changed."""
-    children = row[0] << 8 | row[1]
-    leaves = row[2] << 8 | row[3]
-    places: list[tuple[bytes | bytearray, bytes | None] | None] = [None] * ARITY
-    keys = iter(leaf_keys(row))
-    at = 0
-    for nibble in range(ARITY):
-        if children >> nibble & 1:
-            places[nibble] = (hashes[at : at + HASH_SIZE], next(keys) if leaves >> nibble & 1 else None)
-            at += HASH_SIZE
-    for nibble, new_hash, key in edits:
-        places[nibble] = None if new_hash is None else (new_hash, key)
-    children = leaves = 0
-    new_hashes = []
-    new_keys = []
-    for nibble, place in enumerate(places):
-        if place is not None:
-            children |= 1 << nibble
-            new_hashes.append(place[0])
-            if place[1] is not None:
-                leaves |= 1 << nibble
-                new_keys.append(sized(place[1]))
-    return b"".join((children.to_bytes(2, "big"), leaves.to_bytes(2, "big"), *new_hashes, *new_keys))
+        row = make_row(places)
+        self._written[first.path[:depth]] = row
+        return hash_row(row), None

@@ -21,7 +21,7 @@ def test_the_root_of_one_leaf_is_a_node_with_one_child() -> None:
     assert update.root == sha256(b"\x01" + leaf + bytes(15 * 32)).digest()
     nibble = sha256(b"key").digest()[0] >> 4
     mask = (1 << nibble).to_bytes(2, "big")
-    assert update.nodes == {b"": mask + mask + leaf + b"\x00\x03key"}
+    assert update.nodes == {b"": mask + mask + b"\x01" + leaf + b"\x00\x03key"}
 
 
 def test_an_empty_batch_changes_nothing() -> None:
