@@ -6,60 +6,27 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import Callable
-from functools import wraps
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import click
 import uvloop
 
-from chain.address import AddressError
-from chain.genesis import GenesisError as ChainGenesisError, parse_genesis
-from client.errors import ClientError
+from chain.genesis import parse_genesis
+from client.cli.options import FORMATS
+from client.cli.output import emit, pairs
 from validator_node import genesis_file
 from validator_node.cli_values import ACCOUNT, ADDRESS, GenesisAccountValue
-from validator_node.comet import CometError, find_comet
+from validator_node.comet import find_comet
 from validator_node.export import export_state
 from validator_node.genesis_file import GenesisError, NewNetwork
 from validator_node.home import DEFAULT_HOME, HomeError, NodeHome
 from validator_node.logs import configure_logs
-from validator_node.settings import SettingsError, load_settings
+from validator_node.settings import load_settings
 from validator_node.setup import Ports, connect_peers, make_home, rpc_url
-from validator_node.status import fetch_status, render_status
-from validator_node.store import StoreError
-from validator_node.supervisor import NodeFailed, run_node
-from validator_node.toml_edit import TomlError
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-_EXPECTED = (
-    AddressError,
-    ChainGenesisError,
-    ClientError,
-    CometError,
-    GenesisError,
-    HomeError,
-    NodeFailed,
-    SettingsError,
-    StoreError,
-    TomlError,
-)
-
-
-def plain_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Show what can go wrong as one sentence on standard error, with exit status 1."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except _EXPECTED as error:
-            raise click.ClickException(str(error)) from error
-
-    return run
-
+from validator_node.status import fetch_status
+from validator_node.supervisor import run_node
 
 home_option = click.option(
     "--home",
@@ -68,6 +35,18 @@ home_option = click.option(
     default=DEFAULT_HOME,
     show_default=True,
     help="The node's own directory.",
+)
+
+
+format_option = click.option(
+    "-o",
+    "--format",
+    "output_format",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    envvar="MILL_FORMAT",
+    help="How to print the result.",
 )
 
 
@@ -105,7 +84,6 @@ def group() -> None:
 )
 @click.option("--peer", "peers", multiple=True, metavar="ID@HOST:PORT", help="Node to connect to. Repeat for more.")
 @click.option("--port-offset", type=click.IntRange(0, 30_000), default=0, help="Added to all of the node's ports.")
-@plain_errors
 def init(
     root: Path,
     chain_id: str | None,
@@ -168,7 +146,6 @@ def _read_joined(path: Path) -> dict[str, Any]:
 
 @group.command()
 @home_option
-@plain_errors
 def start(root: Path) -> None:
     """Run the node until SIGTERM or Ctrl-C. Exits non-zero if any part of it fails."""
     home = NodeHome(root.expanduser().absolute())
@@ -182,22 +159,21 @@ def start(root: Path) -> None:
 @group.command()
 @home_option
 @click.option("--node", "url", help="RPC URL of the node. Default: the one that the home's configuration says.")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", show_default=True)
-@plain_errors
-def status(root: Path, url: str | None, output: str) -> None:
+@format_option
+def status(root: Path, url: str | None, output_format: str) -> None:
     """Show height, app hash, peers and versions of a running node."""
     if url is None:
         home = NodeHome(root.expanduser().absolute())
         home.require_initialized()
         url = rpc_url(home.comet_config)
-    click.echo(render_status(asyncio.run(fetch_status(url)), output))
+    report = asdict(asyncio.run(fetch_status(url)))
+    emit(output_format, report, lambda: pairs([(name.replace("_", " "), value) for name, value in report.items()]))
 
 
 @group.command()
 @home_option
 @click.option("--height", type=click.IntRange(min=1), help="State after this block. Default: the last committed one.")
 @click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), help="File to write. Default: stdout.")
-@plain_errors
 def export(root: Path, height: int | None, target: Path | None) -> None:
     """Write the state as the genesis file of a new chain. The node must be stopped."""
     home = NodeHome(root.expanduser().absolute())

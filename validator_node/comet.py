@@ -13,6 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.errors import ClientError
 from validator_node.home import NodeHome
 from validator_node.processes import read_record, write_record
 
@@ -25,7 +26,7 @@ STOP_SECONDS = 10.0
 _MODULE_MARK = b"mod\tgithub.com/cometbft/cometbft\t"
 
 
-class CometError(Exception):
+class CometError(ClientError):
     """CometBFT is missing, of the wrong version, or failed; the message says which and what to do."""
 
 

@@ -6,23 +6,26 @@ from typing import Any
 
 from chain.genesis import export_genesis
 from validator_node.genesis_file import ValidatorIdentity, wrap_state
-from validator_node.home import NodeHome
-from validator_node.store import Store
+from validator_node.home import HomeError, NodeHome
+from validator_node.store import Store, StoreError
 
 
 def export_state(home: NodeHome, height: int | None) -> dict[str, Any]:
     """The genesis document of the state after `height` (None: the last committed one).
 
     Validators and consensus parameters are those of the node's own genesis file. The new chain starts at height 1 with
-    the same app hash. Raises StoreError if the node is running or the height isn't kept, HomeError without a genesis.
+    the same app hash. Raises HomeError if the node is running or the height isn't kept.
     """
     genesis = home.read_genesis()
-    store = Store.open(home.app_db)
     try:
-        with store.view(height) as view:
-            state = export_genesis(view.values)
-    finally:
-        store.close()
+        store = Store.open(home.app_db)
+        try:
+            with store.view(height) as view:
+                state = export_genesis(view.values)
+        finally:
+            store.close()
+    except StoreError as error:
+        raise HomeError(str(error)) from error
     validators = [
         ValidatorIdentity(
             name=one["name"],

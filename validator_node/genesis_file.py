@@ -15,12 +15,13 @@ from proofmill.genesis.v1.genesis_pb2 import Genesis, GenesisAccount, GenesisPro
 
 from chain.gas import BLOCK_MAX_GAS
 from chain.params import default_params
+from client.errors import ClientError
 
 # Beside the packages in a checkout; inside this one in an installed wheel.
 _PRESET_FOLDERS = (Path(__file__).parent / "presets", Path(__file__).parent.parent / "genesis")
 
 
-class GenesisError(Exception):
+class GenesisError(ClientError):
     """A genesis can't be made as asked; the message says why."""
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.errors import ClientError
+
 DEFAULT_HOME = Path.home() / ".mill" / "node"
 
 
-class HomeError(Exception):
+class HomeError(ClientError):
     """A node's home is missing, incomplete or in the way; the message says what to do."""
 
 

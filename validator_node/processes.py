@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _POLL_SECONDS = 0.05
+_KILLED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,10 @@ class ProcessRecord:
     def alive(self) -> bool:
         """Whether that very process is still there (a zombie isn't)."""
         return describe(self.pid) == self
+
+    def request_stop(self) -> None:
+        """Ask the process to end, and don't wait."""
+        self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal if the process is still the one that was recorded."""
@@ -46,10 +51,14 @@ class ProcessRecord:
 
     def stop(self, seconds: float) -> None:
         """Ask the process to end (SIGTERM), and end it (SIGKILL) if it hasn't in time."""
-        self.signal(signal.SIGTERM)
+        self.request_stop()
         if not self.wait_gone(seconds):
-            self.signal(signal.SIGKILL)
-            self.wait_gone(seconds)
+            self.kill()
+
+    def kill(self) -> None:
+        """End the process if it still runs (SIGKILL), and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self.wait_gone(_KILLED_SECONDS)
 
 
 def describe(pid: int) -> ProcessRecord | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, cast
 
+from client.errors import ClientError
+
 TEMPLATE = """\
 # Settings of the application. CometBFT's own are in config.toml.
 
@@ -31,7 +33,7 @@ metrics_address = "{metrics_address}"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-class SettingsError(Exception):
+class SettingsError(ClientError):
     """A settings file can't be used; the message names the file, the key and what is wrong."""
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
-
-import yaml
 
 from client.rpc import Rpc
 
@@ -54,21 +51,6 @@ async def fetch_status(url: str) -> StatusReport:
         application=application.get("version") or "",
         client=metadata.version("proofmill"),
     )
-
-
-def render_status(report: StatusReport, output: str) -> str:
-    """The report as "table", "json" or "yaml"."""
-    fields = asdict(report)
-    if output == "json":
-        return json.dumps(fields, indent=2)
-    if output == "yaml":
-        return str(yaml.safe_dump(fields, sort_keys=False)).rstrip()
-    shown = {
-        name.replace("_", " "): "yes" if value is True else "no" if value is False else value
-        for name, value in fields.items()
-    }
-    width = max(map(len, shown))
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in shown.items())
 
 
 def _hex_of(encoded: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from client.errors import ClientError
 from validator_node.abci.server import MAX_PATH_BYTES, AbciServer, AbciServerError
 from validator_node.application import Application
 from validator_node.comet import Comet, CometError, stop_node, stop_orphan
@@ -28,7 +29,7 @@ log = structlog.get_logger(__name__)
 _TAIL_BYTES = 4096
 
 
-class NodeFailed(Exception):
+class NodeFailed(ClientError):
     """The node had to stop; the message says which part failed and why."""
 
 

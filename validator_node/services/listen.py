@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from client.errors import ClientError
 from validator_node.settings import split_address
 
 
-class ServerError(Exception):
+class ServerError(ClientError):
     """A server can't listen; the message says which and where."""
 
 

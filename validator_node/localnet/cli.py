@@ -1,0 +1,267 @@
+"""`mill localnet`: a whole network on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import httpx
+
+from client.cli.output import columns, emit
+from validator_node.cli import format_option
+from validator_node.comet import find_comet
+from validator_node.localnet.create import USERS, create
+from validator_node.localnet.launch import (
+    last_lines,
+    require_free_ports,
+    running_processes,
+    start_all,
+    stop_all,
+    wait_for_any_end,
+)
+from validator_node.localnet.layout import DEFAULT_HOME, MAX_PROVERS, MAX_VALIDATORS, Layout, LocalnetError, Plan
+
+_CHAIN_ID = "mill-local"
+_FOLLOW_SECONDS = 0.2
+
+home_option = click.option(
+    "--home",
+    "root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=DEFAULT_HOME,
+    show_default=True,
+    help="Where the network keeps everything.",
+)
+
+
+@click.group(name="localnet")
+def group() -> None:
+    """Run a whole network on this machine: validators, provers and a blob server."""
+
+
+@group.command()
+@home_option
+@click.option("--validators", type=click.IntRange(1, MAX_VALIDATORS), help="How many. Default: 4.")
+@click.option("--provers", type=click.IntRange(0, MAX_PROVERS), help="How many. Default: 5.")
+@click.option("--port-offset", type=click.IntRange(0, 30_000), help="Added to all ports. Default: 0.")
+@click.option(
+    "--runner",
+    type=click.Choice(("auto", "docker", "sandbox")),
+    help="What provers run containers with. Default: auto, Docker if it is reachable.",
+)
+@click.option("--foreground", is_flag=True, help="Stay until Ctrl-C or until a process ends, then stop everything.")
+def start(
+    root: Path,
+    validators: int | None,
+    provers: int | None,
+    port_offset: int | None,
+    runner: str | None,
+    *,
+    foreground: bool,
+) -> None:
+    """Start the network of --home, which is made anew if there is none, and wait until it works."""
+    layout = _layout(root)
+    with _locked(layout):
+        alive = running_processes(layout)
+        if alive:
+            raise LocalnetError(f"this localnet runs already ({', '.join(alive)}); stop it with `mill localnet stop`")
+        plan = layout.load_plan()
+        if plan is None:
+            plan = Plan(
+                chain_id=_CHAIN_ID,
+                validators=validators or 4,
+                provers=5 if provers is None else provers,
+                port_offset=port_offset or 0,
+                runner=runner or "auto",
+            )
+            require_free_ports(plan)
+            create(layout, plan, find_comet())
+        else:
+            _require_same(plan, validators=validators, provers=provers, port_offset=port_offset, runner=runner)
+            require_free_ports(plan)
+        start_all(layout, plan, click.echo)
+    click.echo(_describe(layout, plan))
+    if foreground:
+        _stay(layout)
+
+
+@group.command()
+@home_option
+def stop(root: Path) -> None:
+    """Stop all processes of the network; its state stays. Harmless if nothing runs."""
+    layout = _layout(root)
+    if not layout.root.exists():
+        click.echo("Nothing runs here.")
+        return
+    with _locked(layout):
+        stopped = stop_all(layout)
+    click.echo(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@group.command()
+@home_option
+@format_option
+def status(root: Path, output_format: str) -> None:
+    """Show processes, addresses and heights. Exits non-zero unless all processes run."""
+    layout = _layout(root)
+    plan = _require_plan(layout)
+    report = _status(layout, plan)
+    emit(output_format, report, lambda: _status_table(report))
+    if not all(one["pid"] for one in report["processes"]):
+        click.get_current_context().exit(1)
+
+
+@group.command()
+@home_option
+@click.argument("names", nargs=-1)
+@click.option("-n", "--lines", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Of each log's end.")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until Ctrl-C.")
+def logs(root: Path, names: tuple[str, ...], lines: int, *, follow: bool) -> None:
+    """Print the ends of logs: of all processes, or of those named (validator0, prover0, blobs, …)."""
+    layout = _layout(root)
+    known = _names(_require_plan(layout))
+    for name in names:
+        if name not in known:
+            raise LocalnetError(f"there is no process {name!r}; these are: {', '.join(known)}")
+    chosen = names or known
+    for name in chosen:
+        for line in last_lines(layout, name, lines):
+            click.echo(f"{name:<12} {line}")
+    if follow:
+        _follow(layout, chosen)
+
+
+def _layout(root: Path) -> Layout:
+    return Layout(root.expanduser().absolute())
+
+
+def _require_plan(layout: Layout) -> Plan:
+    plan = layout.load_plan()
+    if plan is None:
+        raise LocalnetError(f"there is no localnet in {layout.root}; make one with `mill localnet start`")
+    return plan
+
+
+def _require_same(plan: Plan, **asked: int | str | None) -> None:
+    for name, value in asked.items():
+        has = asdict(plan)[name]
+        if value is not None and value != has:
+            option = name.replace("_", "-")
+            raise LocalnetError(
+                f"this localnet was made with --{option} {has}, which can't become {value}; "
+                "name another --home, or stop it and delete its folder"
+            )
+
+
+def _names(plan: Plan) -> list[str]:
+    return [
+        "blobs",
+        *(f"validator{index}" for index in range(plan.validators)),
+        *(f"prover{index}" for index in range(plan.provers)),
+    ]
+
+
+@contextlib.contextmanager
+def _locked(layout: Layout) -> Iterator[None]:
+    """Keep two commands from starting and stopping the same network at once."""
+    layout.root.parent.mkdir(parents=True, exist_ok=True)
+    with layout.root.with_name(f".{layout.root.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalnetError(f"another command is at work on {layout.root}; try again when it is done") from None
+        yield
+
+
+def _describe(layout: Layout, plan: Plan) -> str:
+    lines = [f"The network {plan.chain_id} runs in {layout.root}.", ""]
+    for index in range(plan.validators):
+        ports = plan.validator_ports(index)
+        lines.append(
+            f"validator{index:<3} RPC http://127.0.0.1:{ports.rpc}  gRPC 127.0.0.1:{ports.grpc}  "
+            f"REST http://127.0.0.1:{ports.rest}  metrics http://127.0.0.1:{ports.metrics}/metrics"
+        )
+    lines += [f"prover{index:<6} {plan.prover_url(index)}" for index in range(plan.provers)]
+    lines += [f"{'blobs':<12} {plan.blob_url}", ""]
+    lines.append(f"Funded keys: {', '.join(USERS)}. Use them with: mill --home {layout.user} --from alice …")
+    lines.append(f"Stop it with: mill localnet stop --home {layout.root}")
+    return "\n".join(lines)
+
+
+def _status(layout: Layout, plan: Plan) -> dict[str, Any]:
+    alive = running_processes(layout)
+    urls = {"blobs": plan.blob_url}
+    urls |= {f"validator{index}": plan.rpc_url(index) for index in range(plan.validators)}
+    urls |= {f"prover{index}": plan.prover_url(index) for index in range(plan.provers)}
+    processes: list[dict[str, Any]] = []
+    with httpx.Client(timeout=2.0, trust_env=False) as http:
+        for name in _names(plan):
+            record = alive.get(name)
+            one: dict[str, Any] = {"name": name, "pid": record.pid if record else None, "url": urls[name]}
+            if name.startswith("validator") and record:
+                one |= _chain_position(http, urls[name])
+            processes.append(one)
+    return {"chain_id": plan.chain_id, "home": str(layout.root), "processes": processes}
+
+
+def _status_table(report: dict[str, Any]) -> str:
+    rows = [
+        (one["name"], one["pid"] or "down", one["url"], one.get("height") or "", (one.get("app_hash") or "")[:16])
+        for one in report["processes"]
+    ]
+    return columns(("PROCESS", "PID", "URL", "HEIGHT", "APP HASH"), rows)
+
+
+def _chain_position(http: httpx.Client, url: str) -> dict[str, Any]:
+    try:
+        sync = http.get(f"{url}/status").json()["result"]["sync_info"]
+        return {"height": int(sync["latest_block_height"]), "app_hash": sync["latest_app_hash"].lower()}
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return {"height": None, "app_hash": None}
+
+
+def _stay(layout: Layout) -> None:
+    """Until a signal or the end of any process; then stop all. Raises LocalnetError if it was a process."""
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame  # where the signal came doesn't matter
+        asked.append(number)
+
+    before: list[tuple[int, Callable[..., Any] | int | None]] = [
+        (number, signal.signal(number, note)) for number in (signal.SIGINT, signal.SIGTERM)
+    ]
+    try:
+        ended = wait_for_any_end(layout, list(running_processes(layout)), lambda: bool(asked))
+        stop_all(layout)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    if ended is not None:
+        shown = "\n".join(f"  {line}" for line in last_lines(layout, ended))
+        raise LocalnetError(f"{ended} ended by itself, so everything was stopped. Its log ends with:\n{shown}")
+    click.echo("Stopped.")
+
+
+def _follow(layout: Layout, names: list[str] | tuple[str, ...]) -> None:
+    with contextlib.ExitStack() as stack:
+        files = {}
+        for name in names:
+            layout.log(name).touch()
+            file = stack.enter_context(layout.log(name).open(errors="replace"))
+            file.seek(0, 2)
+            files[name] = file
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                for name, file in files.items():
+                    for line in file:
+                        click.echo(f"{name:<12} {line.rstrip()}")
+                time.sleep(_FOLLOW_SECONDS)

@@ -1,0 +1,108 @@
+"""Makes a new localnet's files: keys, homes of validators and provers, and the genesis that they share."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from proofmill.genesis.v1.genesis_pb2 import GenesisAccount, GenesisProver
+from proofmill.types.v1.types_pb2 import Resources
+
+from client.keys.files import read_key_file
+from client.keys.keystore import KeyStore
+from client.keys.private_key import PrivateKey
+from validator_node.comet import Comet
+from validator_node.genesis_file import NewNetwork, load_preset, make_genesis, read_validator, write_genesis
+from validator_node.localnet.commands import prover_init_command
+from validator_node.localnet.layout import LOOPBACK, Layout, LocalnetError, Plan
+from validator_node.setup import connect_peers, make_home
+
+PRESET = "devnet"
+USERS = ("authority", "deployer", "alice", "bob")
+# What each prover claims to have: small, so that several fit on a laptop at once.
+PROVER_RESOURCES = Resources(cpu_millis=2_000, memory_bytes=4 << 30)
+
+_MILL = _CREDIT = 1_000_000
+_USER_MILL = 1_000_000 * _MILL
+_USER_CREDITS = 10_000 * _CREDIT
+_NODE_MILL = 1_000 * _MILL
+_BOND = 10_000 * _MILL
+
+
+@dataclass(frozen=True)
+class _Prover:
+    operator: str
+    node: str
+
+
+def create(layout: Layout, plan: Plan, comet: Comet) -> None:
+    """Write everything below the layout's root. Raises LocalnetError, and leaves nothing behind if it fails."""
+    if layout.root.exists() and any(layout.root.iterdir()):
+        raise LocalnetError(f"{layout.root} isn't empty and holds no localnet; name another --home")
+    try:
+        _create(layout, plan, comet)
+    except BaseException:
+        shutil.rmtree(layout.root, ignore_errors=True)
+        raise
+
+
+def _create(layout: Layout, plan: Plan, comet: Comet) -> None:
+    for folder in (layout.root, layout.user, layout.blobs, layout.logs, layout.records):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys = KeyStore(layout.user / "keys")
+    users = {name: _new_key(keys, name) for name in USERS}
+    provers = [_create_prover(layout, plan, index, keys) for index in range(plan.provers)]
+    validators = []
+    for index in range(plan.validators):
+        home, name = layout.validator(index), f"validator{index}"
+        make_home(comet, home, name, plan.validator_ports(index))
+        validators.append(read_validator(name, home.validator_key, operator=_new_key(keys, name)))
+    document = make_genesis(
+        load_preset(PRESET),
+        NewNetwork(
+            chain_id=plan.chain_id,
+            authority=users["authority"],
+            validators=validators,
+            accounts=[
+                *(GenesisAccount(address=one, umill=_USER_MILL, ucredit=_USER_CREDITS) for one in users.values()),
+                *(GenesisAccount(address=one.operator, umill=_NODE_MILL) for one in provers),
+                *(GenesisAccount(address=one.node, umill=_NODE_MILL) for one in provers),
+            ],
+            provers=[
+                GenesisProver(
+                    operator=one.operator,
+                    node=one.node,
+                    resources=PROVER_RESOURCES,
+                    endpoints=[plan.prover_url(index)],
+                    region="local",
+                    bond=_BOND,
+                )
+                for index, one in enumerate(provers)
+            ],
+        ),
+    )
+    peers = [
+        f"{comet.node_id(layout.validator(index).root)}@{LOOPBACK}:{plan.validator_ports(index).p2p}"
+        for index in range(plan.validators)
+    ]
+    for index in range(plan.validators):
+        home = layout.validator(index)
+        write_genesis(home.genesis, document)
+        connect_peers(home, [peer for peer in peers if peer != peers[index]], same_machine=True)
+    layout.save_plan(plan)
+
+
+def _new_key(keys: KeyStore, name: str) -> str:
+    """Make an unencrypted key in the users' keystore; its address."""
+    return keys.add(name, PrivateKey.generate(), None).address
+
+
+def _create_prover(layout: Layout, plan: Plan, index: int, keys: KeyStore) -> _Prover:
+    """A prover's home, made by the prover's own command; its operator's key is kept with the users'."""
+    operator = _new_key(keys, f"prover{index}")
+    command = prover_init_command(layout, plan, index, operator, PROVER_RESOURCES)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LocalnetError(f"the home of prover{index} can't be made: {(done.stderr or done.stdout).strip()}")
+    return _Prover(operator, read_key_file(layout.prover(index) / "key").address)
