@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
 Plain: TypeAlias = "bool | int | float | str | Sequence[Plain] | Mapping[str, Plain] | None"
 _CONTENT_FIELDS = frozenset({"inline"})
+
+
+class _Named(Protocol):
+    name: str
+
+
+class Enum(Protocol):
+    """An enum's descriptor, whichever protobuf backend made it."""
+
+    @property
+    def values_by_number(self) -> Mapping[int, _Named]: ...
 
 
 def to_plain(message: Message) -> dict[str, Plain]:
@@ -22,7 +32,7 @@ def to_plain(message: Message) -> dict[str, Plain]:
     return {field.name: _field(message, field.name) for field in message.DESCRIPTOR.fields}
 
 
-def enum_label(descriptor: EnumDescriptor, number: int) -> str:
+def enum_label(descriptor: Enum, number: int) -> str:
     """An enum value's name without its type's prefix: ``TASK_STATUS_DONE`` of ``TaskStatus`` is ``DONE``."""
     value = descriptor.values_by_number.get(number)
     if value is None:
@@ -41,7 +51,7 @@ def _field(message: Message, name: str) -> Plain:
     return _value(name, field.enum_type, value)
 
 
-def _value(name: str, enum: EnumDescriptor | None, value: object) -> Plain:
+def _value(name: str, enum: Enum | None, value: object) -> Plain:
     if isinstance(value, Message):
         return to_plain(value)
     if isinstance(value, bytes):

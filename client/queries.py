@@ -141,9 +141,9 @@ class Queries:
         return await self.rpc.query("/proofmill.task.v1.Query/Task", request, QueryTaskResponse)
 
     async def tasks(
-        self, *, user: str = "", status: TaskStatus = TaskStatus.TASK_STATUS_UNSPECIFIED, limit: int | None = None
+        self, *, user: str = "", status: TaskStatus | str | None = None, limit: int | None = None
     ) -> AsyncIterator[TaskView]:
-        """Newest first."""
+        """Newest first; ``status`` may be a full name such as `TASK_STATUS_DONE`."""
 
         async def page(pagination: PageRequest) -> QueryTasksResponse:
             request = QueryTasksRequest(user=user, status=status, pagination=pagination)
@@ -159,7 +159,7 @@ class Queries:
         return (await self.rpc.query("/proofmill.prover.v1.Query/Prover", request, QueryProverResponse)).prover
 
     async def provers(
-        self, *, status: ProverStatus = ProverStatus.PROVER_STATUS_UNSPECIFIED, limit: int | None = None
+        self, *, status: ProverStatus | str | None = None, limit: int | None = None
     ) -> AsyncIterator[Prover]:
         async def page(pagination: PageRequest) -> QueryProversResponse:
             request = QueryProversRequest(status=status, pagination=pagination)

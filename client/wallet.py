@@ -109,20 +109,10 @@ class Wallet:
 
     async def account(self) -> AccountState:
         """Number and sequence as of the last block."""
-        try:
-            answer = await self.rpc.query(
-                _ACCOUNT_PATH, QueryAccountRequest(address=self.address), QueryAccountResponse
-            )
-        except QueryFailed as error:
-            if error.codespace == NOT_FOUND.codespace and error.code in (NOT_FOUND.code, UNKNOWN_ADDRESS.code):
-                raise ClientError(
-                    f"the account {self.address} doesn't exist on this chain yet: send it some MILL first"
-                ) from error
-            raise
-        account = BaseAccount()
-        if not answer.account.Unpack(account):
-            raise NodeUnreachable(f"the node at {self.rpc.url} gave an account of unknown type")
-        return AccountState(account.account_number, account.sequence)
+        account = await read_account(self.rpc, self.address)
+        if account is None:
+            raise ClientError(f"the account {self.address} doesn't exist on this chain yet: send it some MILL first")
+        return account
 
     async def plan(self, messages: Sequence[Message], *, memo: str = "", simulate: bool = True) -> TxPlan:
         """What would be signed now, and its fee. Simulating it raises :class:`TxRejected` if it would fail now."""
@@ -269,6 +259,20 @@ class Wallet:
     async def _gas_price(self) -> int:
         answer = await self.rpc.query(_PARAMS_PATH, QueryParamsRequest(), QueryParamsResponse)
         return answer.params.gas_price_umill
+
+
+async def read_account(rpc: Rpc, address: str) -> AccountState | None:
+    """Number and sequence as of the last block; None for an address that the chain doesn't know yet."""
+    try:
+        answer = await rpc.query(_ACCOUNT_PATH, QueryAccountRequest(address=address), QueryAccountResponse)
+    except QueryFailed as error:
+        if error.codespace == NOT_FOUND.codespace and error.code in (NOT_FOUND.code, UNKNOWN_ADDRESS.code):
+            return None
+        raise
+    account = BaseAccount()
+    if not answer.account.Unpack(account):
+        raise NodeUnreachable(f"the node at {rpc.url} gave an account of unknown type")
+    return AccountState(account.account_number, account.sequence)
 
 
 def _wrong_sequence(codespace: str, code: int) -> bool:

@@ -1,0 +1,1 @@
+"""The `mill` command line: a thin shell over the SDK."""

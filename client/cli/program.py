@@ -1,0 +1,191 @@
+"""`mill program`: from a folder of sources to a program on the chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from google.protobuf.message import Message
+from proofmill.program.v1.state_pb2 import Program, ProgramStatus
+from proofmill.program.v1.tx_pb2 import MsgDeployProgramResponse
+from proofmill.types.v1.types_pb2 import Resources
+
+from client import messages
+from client.cli.options import Sender, Settings, home_options, node_options, sender_options
+from client.cli.output import columns, emit, pairs
+from client.cli.session import Detail, asking, progress_line, resolve_address, send_transaction
+from client.deploy import blob_urls, program_spec, upload_program, urls_below
+from client.errors import InvalidInput
+from client.plain import Plain, enum_label, to_plain
+from client.program.build import build as build_program
+from client.program.description import DESCRIPTION_FILE, read_program
+from client.quantity import format_memory
+from client.sdk import MillClient
+
+
+@click.group()
+def program() -> None:
+    """Build, deploy and list programs.
+
+    A program is a pair of container images: a prover and a verifier.
+    """
+
+
+@program.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Where the result goes.  [default: FOLDER/build]",
+)
+@click.option("--set", "settings_", multiple=True, metavar="NAME=VALUE", help="A parameter of the program.")
+@home_options
+def build(settings: Settings, folder: Path, out: Path | None, settings_: tuple[str, ...]) -> None:
+    """Build both images of the program in FOLDER, byte for byte reproducible, without a container engine.
+
+    \b
+    Example:
+      mill program build programs/groth16 --set steps=1024 --out build
+    """
+    result = build_program(folder, out or folder / "build", _parameters(settings_), progress=progress_line)
+    built = result.program
+    data: Plain = {
+        "name": built.name,
+        "version": built.version,
+        "directory": str(result.directory),
+        "prover": {"sha256": built.prover.sha256, "bytes": built.prover.bytes},
+        "verifier": {"sha256": built.verifier.sha256, "bytes": built.verifier.bytes},
+    }
+    emit(settings.format, data, lambda: str(result.directory / DESCRIPTION_FILE))
+
+
+@program.command()
+@click.argument("built", type=click.Path(exists=True, path_type=Path), metavar="BUILD_DIR|program.json")
+@click.option(
+    "--image-url-base", metavar="URL", help="Where you publish the files of the build, under their own names."
+)
+@click.option(
+    "--blob-server",
+    envvar="MILL_BLOB_SERVER",
+    metavar="URL",
+    help="Blob server to upload the files to.  [env: MILL_BLOB_SERVER]",
+)
+@sender_options
+def deploy(
+    settings: Settings, sender: Sender, built: Path, image_url_base: str | None, blob_server: str | None
+) -> None:
+    """Put a built program on the chain, for ever unchanged, and print its id.
+
+    \b
+    Examples:
+      mill program deploy build --image-url-base https://example.com/groth16
+      mill program deploy build --blob-server http://127.0.0.1:8600
+    """
+    folder = built if built.is_dir() else built.parent
+    description = read_program(folder)
+    if image_url_base is not None:
+        urls = urls_below(description, image_url_base)
+    elif blob_server is not None:
+        urls = blob_urls(description, blob_server)
+    else:
+        raise click.UsageError("provers fetch images by URL: give --image-url-base or --blob-server")
+    spec = program_spec(description, urls)
+
+    async def make(client: MillClient) -> Message:
+        if image_url_base is None and blob_server is not None and not sender.dry_run:
+            progress_line(f"uploading {len(urls)} files to {blob_server}")
+            await upload_program(client.http, blob_server, folder, description)
+        return messages.deploy_program(client.address, spec)
+
+    def describe(response: MsgDeployProgramResponse) -> list[Detail]:
+        return [_id_detail(response.program_id)]
+
+    send_transaction(settings, sender, make, lambda outcome: describe(outcome.response(MsgDeployProgramResponse)))
+
+
+@program.command("list")
+@click.option("--deployer", metavar="NAME|ADDRESS", help="Only this deployer's.")
+@click.option("--name", default="", help="Only those of this name.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many.")
+@node_options
+def list_(settings: Settings, deployer: str | None, name: str, limit: int) -> None:
+    """List programs."""
+    address = resolve_address(settings, deployer) if deployer else ""
+
+    async def work(client: MillClient) -> None:
+        found = [one async for one in client.programs(deployer=address, name=name, limit=limit)]
+        rows = [(one.id.hex()[:16], one.spec.name, one.spec.version, _status(one), one.deployer) for one in found]
+        header = ("id", "name", "version", "status", "deployer")
+        emit(settings.format, [to_plain(one) for one in found], lambda: columns(header, rows))
+
+    asking(settings, work)
+
+
+@program.command()
+@click.argument("program_", metavar="ID|NAME[@VERSION]")
+@node_options
+def show(settings: Settings, program_: str) -> None:
+    """Show a program: by its id, 8 or more digits of it, or its name."""
+
+    async def work(client: MillClient) -> None:
+        found = await client.program(program_)
+        emit(settings.format, to_plain(found), lambda: _table(found))
+
+    asking(settings, work)
+
+
+@program.command()
+@click.argument("program_", metavar="ID|NAME[@VERSION]")
+@sender_options
+def deprecate(settings: Settings, sender: Sender, program_: str) -> None:
+    """Let a program of yours take no new tasks."""
+    found: list[bytes] = []
+
+    async def make(client: MillClient) -> Message:
+        found.append((await client.program(program_)).id)
+        return messages.deprecate_program(client.address, found[0])
+
+    send_transaction(settings, sender, make, lambda _: [_id_detail(found[0])])
+
+
+def _parameters(settings: tuple[str, ...]) -> dict[str, str]:
+    parameters = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise InvalidInput(f"--set {setting!r} must be NAME=VALUE")
+        parameters[name] = value
+    return parameters
+
+
+def _id_detail(program_id: bytes) -> Detail:
+    return Detail("program_id", program_id.hex(), "program", program_id.hex())
+
+
+def _status(found: Program) -> str:
+    return enum_label(ProgramStatus.DESCRIPTOR, found.status)
+
+
+def _table(found: Program) -> str:
+    spec = found.spec
+    rows: list[tuple[str, object]] = [
+        ("program", found.id.hex()),
+        ("name", f"{spec.name}@{spec.version}"),
+        ("status", _status(found)),
+        ("deployer", f"{found.deployer}, at height {found.deployed_height}"),
+    ]
+    for role, image in (("prover", spec.prover), ("verifier", spec.verifier)):
+        rows.append((role, f"sha256 {image.sha256.hex()}, {image.bytes:,} bytes"))
+        rows += [("", url) for url in image.urls]
+    rows += [
+        ("resources", f"{_resources(spec.default_resources)}; at most {_resources(spec.max_resources)}"),
+        ("verification", f"{_resources(spec.verifier_resources)}, {spec.verifier_time_limit_s} s"),
+    ]
+    rows += [("asset", f"{asset.name}, {asset.bytes:,} bytes, sha256 {asset.sha256.hex()}") for asset in spec.assets]
+    return pairs(rows)
+
+
+def _resources(resources: Resources) -> str:
+    gpus = f", {resources.gpus} GPUs" if resources.gpus else ""
+    return f"{resources.cpu_millis / 1000:g} CPUs, {format_memory(resources.memory_bytes)}{gpus}"
