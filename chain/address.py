@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import bech32
 
 from chain.ripemd160 import ripemd160
 
 ADDRESS_PREFIX = "mill"
+# bech32 in Python takes some 30 µs, and a transaction mentions the same few addresses again and again.
+_REMEMBERED = 200_000
 
 
 class AddressError(ValueError):
@@ -25,6 +28,7 @@ def address_of(pub_key: bytes) -> str:
     return encode_address(address_bytes_of(pub_key))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def encode_address(raw: bytes) -> str:
     """20 bytes as `mill1…`; AddressError for any other length."""
     if len(raw) != 20:
@@ -32,6 +36,7 @@ def encode_address(raw: bytes) -> str:
     return str(bech32.bech32_encode(ADDRESS_PREFIX, bech32.convertbits(raw, 8, 5) or ()))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def decode_address(text: str) -> bytes:
     """The 20 bytes of `mill1…`; AddressError says what is wrong with any other text."""
     prefix, data = bech32.bech32_decode(text)

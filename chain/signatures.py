@@ -47,14 +47,3 @@ def verify_signature(pub_key: bytes, digest: bytes, signature: bytes) -> bool:
         return PublicKey(pub_key).verify(cdata_to_der(deserialize_compact(signature)), digest, hasher=None)
     except ValueError:
         return False
-
-
-def is_public_key(pub_key: bytes) -> bool:
-    """Whether the bytes are a point of secp256k1 in compressed form."""
-    if len(pub_key) != 33:
-        return False
-    try:
-        PublicKey(pub_key)
-    except ValueError:
-        return False
-    return True

@@ -16,7 +16,6 @@ from chain.errors import INVALID_PUB_KEY, INVALID_REQUEST, MEMO_TOO_LARGE, NO_SI
 from chain.fields import check_address
 from chain.gas import compute_tx_gas
 from chain.messages import MESSAGES, MessageSpec
-from chain.signatures import is_public_key
 
 if TYPE_CHECKING:
     from google.protobuf.any_pb2 import Any
@@ -141,7 +140,7 @@ def _decode_pub_key(info: SignerInfo) -> bytes | None:
     if info.public_key.type_url != PUB_KEY_URL:
         raise INVALID_PUB_KEY.error(f"{info.public_key.type_url[:120]!r} is not {PUB_KEY_URL}, the only kind supported")
     key = decode_strict(PubKey, info.public_key.value, "the public key", INVALID_PUB_KEY).key
-    if not is_public_key(key):
+    if len(key) != 33 or key[0] not in (2, 3):
         raise INVALID_PUB_KEY.error("the public key is not a compressed point of secp256k1 (33 bytes)")
     return key
 
