@@ -50,7 +50,7 @@ _PRUNED_AT_ONCE = 100  # heights a commit, so that a lowered retain_blocks can't
 class Store:
     """An open database. One thread commits and reads `values` and `nodes`; any thread may ask for views."""
 
-    __slots__ = ("_app_hash", "_db", "_height", "_node_cache", "_oldest", "_value_cache", "nodes", "values")
+    __slots__ = ("_db", "_latest", "_node_cache", "_oldest", "_value_cache", "nodes", "values")
 
     values: KVReader
     """The latest committed state, cached: what the state machine reads."""
@@ -67,8 +67,8 @@ class Store:
                 f"the database has format {stored.decode(errors='replace')}, this version needs {FORMAT.decode()}; "
                 "start the version that wrote it, or begin with an empty folder"
             )
-        self._oldest, self._height = read_range(db)
-        self._app_hash = read_summary(db, self._height).app_hash if self._height else b""
+        self._oldest, height = read_range(db)
+        self._latest = (height, read_summary(db, height).app_hash if height else b"")
         self._value_cache = RowCache(lambda key: db.get(VALUES + key), _CACHED_VALUES)
         self._node_cache = RowCache(lambda path: db.get(NODES + path), _CACHED_NODES)
         self.values = _LatestValues(self._value_cache, db)
@@ -102,7 +102,7 @@ class Store:
 
     def latest(self) -> tuple[int, bytes]:
         """The last committed height and its app hash; (0, b"") before the first commit."""
-        return self._height, self._app_hash
+        return self._latest
 
     def commit(
         self,
@@ -116,8 +116,9 @@ class Store:
 
         Afterwards the last `retain_blocks` heights can be read, or all of them if it is 0.
         """
-        if self._height and height != self._height + 1:
-            raise StoreError(f"height {height} can't be committed after height {self._height}")
+        before, _ = self._latest
+        if before and height != before + 1:
+            raise StoreError(f"height {height} can't be committed after height {before}")
         oldest = self._oldest_after(height, retain_blocks)
         with self._db.write_batch(transaction=True, sync=True) as batch:
             undo_values = _put_changes(batch, VALUES, values, self._value_cache)
@@ -134,7 +135,8 @@ class Store:
             self._value_cache.put(key, values[key])
         for path in undo_nodes:
             self._node_cache.put(path, nodes[path])
-        self._oldest, self._height, self._app_hash = oldest, height, app_hash
+        self._oldest = oldest
+        self._latest = (height, app_hash)
 
     def view(self, height: int | None = None) -> StoreView:
         """The state at a height, the latest by default; HeightUnavailable if it's pruned or yet to come."""
@@ -145,6 +147,7 @@ class Store:
             app_hash = read_summary(snapshot, height).app_hash
             if height == latest:
                 return StoreView(height, app_hash, Rows(snapshot, VALUES), Rows(snapshot, NODES), snapshot)
+            # The heights since then overwrote some of the rows; the first to do so has the row that we want.
             summaries = [(later, read_summary(snapshot, later)) for later in range(height + 1, latest + 1)]
             return StoreView(
                 height,
@@ -163,7 +166,7 @@ class Store:
 
     def _oldest_after(self, height: int, retain_blocks: int) -> int:
         """The oldest height that can be read once `height` is committed."""
-        if not self._height:
+        if not self._latest[0]:
             return height
         if not retain_blocks:
             return self._oldest
@@ -171,14 +174,15 @@ class Store:
 
     def _prune(self, batch: Any, oldest: int) -> None:
         """Delete what only heights below `oldest` need: their summaries, and the undo rows that lead to them."""
-        if not self._height:
+        latest, _ = self._latest
+        if not latest:
             return
-        for height in range(self._oldest, min(oldest, self._height + 1)):
+        for height in range(self._oldest, min(oldest, latest + 1)):
             summary = read_summary(self._db, height)
             batch.delete(summary_key(height))
             if height > self._oldest:
                 _delete_chunks(batch, height, summary)
-        if self._oldest < oldest <= self._height:
+        if self._oldest < oldest <= latest:
             _delete_chunks(batch, oldest, read_summary(self._db, oldest))
 
 

@@ -110,7 +110,7 @@ class Rows:
 class PastRows:
     """The rows under a prefix as they were before the given later heights overwrote some of them."""
 
-    __slots__ = ("_db", "_later", "_rows", "_undo_prefix")
+    __slots__ = ("_chunks", "_db", "_later", "_rows", "_undo_prefix")
 
     def __init__(self, db: Any, prefix: bytes, undo_prefix: bytes, later: list[tuple[int, tuple[bytes, ...]]]) -> None:
         """`later`: each later height in order, with the first keys of its undo chunks."""
@@ -118,14 +118,16 @@ class PastRows:
         self._rows = Rows(db, prefix)
         self._undo_prefix = undo_prefix
         self._later = later
+        # Those that were read once: a query gets many rows, and all of them from the same later heights.
+        self._chunks: dict[tuple[int, int], dict[bytes, bytes]] = {}
 
     def get(self, key: bytes) -> bytes | None:
         for height, first_keys in self._later:
             number = chunk_of(first_keys, key)
             if number is not None:
-                keys, old_values = self._chunk(height, number)
-                if key in keys:
-                    return old_values[keys.index(key)] or None
+                old_value = self._chunk(height, number).get(key)
+                if old_value is not None:
+                    return old_value or None
         return self._rows.get(key)
 
     def iterate(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
@@ -133,12 +135,17 @@ class PastRows:
         # The first height that overwrote a row has its value of before.
         for height, first_keys in reversed(self._later):
             for number in chunks_between(first_keys, start, end):
-                for key, old_value in zip(*self._chunk(height, number), strict=True):
+                for key, old_value in self._chunk(height, number).items():
                     if start <= key < end:
                         overwritten[key] = old_value or None
         before = Overlay(self._rows)
         before.write_all(overwritten)
         return before.iterate(start, end, reverse=reverse)
 
-    def _chunk(self, height: int, number: int) -> tuple[list[bytes], list[bytes]]:
-        return decode_chunk(self._db.get(chunk_key(self._undo_prefix, height, number)))
+    def _chunk(self, height: int, number: int) -> dict[bytes, bytes]:
+        """Keys and old values (empty where the key was new) of one of a later height's chunks."""
+        chunk = self._chunks.get((height, number))
+        if chunk is None:
+            chunk = decode_chunk(self._db.get(chunk_key(self._undo_prefix, height, number)))
+            self._chunks[height, number] = chunk
+        return chunk

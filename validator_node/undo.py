@@ -41,12 +41,12 @@ def encode_chunk(keys: Sequence[bytes], old_values: Sequence[bytes]) -> bytes:
     return struct.pack(">I", len(keys)) + _pack_column(keys) + _pack_column(old_values)
 
 
-def decode_chunk(data: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The keys and old values of which data is the stored form."""
+def decode_chunk(data: bytes) -> dict[bytes, bytes]:
+    """Old value by key, in order, of which data is the stored form."""
     (count,) = struct.unpack_from(">I", data)
     keys, at = _unpack_column(data, 4, count)
     old_values, _ = _unpack_column(data, at, count)
-    return keys, old_values
+    return dict(zip(keys, old_values, strict=True))
 
 
 def chunk_of(first_keys: Sequence[bytes], key: bytes) -> int | None:
