@@ -38,6 +38,10 @@ class Cgroup(Protocol):
         """The group's directory in each hierarchy; a process joins by writing to ``cgroup.procs`` in each."""
         ...
 
+    def limit(self, limits: Limits, *, extra_pids: int) -> None:
+        """Set the limits, with ``extra_pids`` for the sandbox's own processes."""
+        ...
+
     def usage(self) -> Usage:
         """What the job used until now."""
         ...
@@ -46,12 +50,12 @@ class Cgroup(Protocol):
 class Hierarchy(Protocol):
     """Where this machine lets us make control groups."""
 
-    def create(self, node: str, job: str, limits: Limits, *, extra_pids: int) -> Cgroup:
-        """A group with the limits, and ``extra_pids`` for the sandbox's own processes."""
+    def create(self, node: str, job: str) -> Cgroup:
+        """A group without limits, ``proofmill/<node>/<job>`` in each hierarchy."""
         ...
 
     def roots(self, node: str) -> tuple[Path, ...]:
-        """The directories below which this node's groups lie."""
+        """The directories below which this node's groups lie, those that an engine adds included."""
         ...
 
 
@@ -60,18 +64,18 @@ def detect() -> Hierarchy | None:
     if os.geteuid() != 0:
         return None
     mounts = _mounts()
-    v1 = {name: path for name, path in mounts.items() if name in _V1_USED}
-    if all(name in v1 and os.access(v1[name], os.W_OK) for name in _V1_NEEDED):
-        return _V1(v1)
+    if all(name in mounts and os.access(mounts[name], os.W_OK) for name in _V1_NEEDED):
+        return _V1(mounts)
     unified = mounts.get("unified")
     if unified is not None and _V2.usable(unified):
         return _V2(unified)
     return None
 
 
-async def destroy(directories: tuple[Path, ...]) -> None:
-    """Kill whatever is in the groups and remove them."""
-    for directory in directories:
+async def destroy(hierarchy: Hierarchy, node: str, job: str) -> None:
+    """Kill whatever is in the job's groups and remove them."""
+    for root in hierarchy.roots(node):
+        directory = root / job
         for _ in range(500):
             _kill_all(directory)
             try:
@@ -85,15 +89,13 @@ async def destroy(directories: tuple[Path, ...]) -> None:
                 break
 
 
-def leftovers(hierarchy: Hierarchy, node: str) -> dict[str, tuple[Path, ...]]:
-    """The groups of this node that exist, by job: an earlier process's, when none of ours run."""
-    found: dict[str, list[Path]] = {}
+def jobs(hierarchy: Hierarchy, node: str) -> set[str]:
+    """The jobs of this node for which there is a group."""
+    found: set[str] = set()
     for root in hierarchy.roots(node):
         with contextlib.suppress(FileNotFoundError):
-            for directory in root.iterdir():
-                if directory.is_dir():
-                    found.setdefault(directory.name, []).append(directory)
-    return {job: tuple(directories) for job, directories in found.items()}
+            found |= {directory.name for directory in root.iterdir() if directory.is_dir()}
+    return found
 
 
 class _V1:
@@ -101,34 +103,37 @@ class _V1:
         self._mounts = mounts
 
     def roots(self, node: str) -> tuple[Path, ...]:
-        # Controllers may share a mount.
         return tuple(dict.fromkeys(mount / ROOT_NAME / node for mount in self._mounts.values()))
 
-    def create(self, node: str, job: str, limits: Limits, *, extra_pids: int) -> Cgroup:
-        group = _V1Group({name: mount / ROOT_NAME / node / job for name, mount in self._mounts.items()})
+    def create(self, node: str, job: str) -> Cgroup:
+        used = (name for name in _V1_USED if name in self._mounts)
+        group = _V1Group({name: self._mounts[name] / ROOT_NAME / node / job for name in used})
         for directory in group.directories:
             directory.mkdir(parents=True)
-        memory, cpu, pids = (group.paths[name] for name in _V1_NEEDED)
+        return group
+
+
+class _V1Group:
+    def __init__(self, paths: dict[str, Path]) -> None:
+        self._paths = paths
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        # Controllers may share a mount.
+        return tuple(dict.fromkeys(self._paths.values()))
+
+    def limit(self, limits: Limits, *, extra_pids: int) -> None:
+        memory, cpu, pids = (self._paths[name] for name in _V1_NEEDED)
         _write(memory / "memory.limit_in_bytes", limits.memory_bytes)
         if (memory / "memory.memsw.limit_in_bytes").exists():
             _write(memory / "memory.memsw.limit_in_bytes", limits.memory_bytes)
         _write(cpu / "cpu.cfs_period_us", _PERIOD_US)
         _write(cpu / "cpu.cfs_quota_us", _quota(limits))
         _write(pids / "pids.max", limits.pids + extra_pids)
-        return group
-
-
-class _V1Group:
-    def __init__(self, paths: dict[str, Path]) -> None:
-        self.paths = paths
-
-    @property
-    def directories(self) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys(self.paths.values()))
 
     def usage(self) -> Usage:
-        cpu = int((self.paths["cpuacct"] / "cpuacct.usage").read_text()) if "cpuacct" in self.paths else 0
-        memory = self.paths["memory"]
+        cpu = int((self._paths["cpuacct"] / "cpuacct.usage").read_text()) if "cpuacct" in self._paths else 0
+        memory = self._paths["memory"]
         return Usage(
             cpu_ms=cpu // 1_000_000,
             peak_memory_bytes=int((memory / "memory.max_usage_in_bytes").read_text()),
@@ -155,17 +160,12 @@ class _V2:
     def roots(self, node: str) -> tuple[Path, ...]:
         return (self._mount / ROOT_NAME / node,)
 
-    def create(self, node: str, job: str, limits: Limits, *, extra_pids: int) -> Cgroup:
+    def create(self, node: str, job: str) -> Cgroup:
         parent = self._mount / ROOT_NAME / node
         parent.mkdir(exist_ok=True, parents=True)
         _enable(parent)
         group = parent / job
         group.mkdir()
-        _write(group / "memory.max", limits.memory_bytes)
-        if (group / "memory.swap.max").exists():
-            _write(group / "memory.swap.max", 0)
-        _write(group / "cpu.max", f"{_quota(limits)} {_PERIOD_US}")
-        _write(group / "pids.max", limits.pids + extra_pids)
         return _V2Group(group)
 
 
@@ -177,6 +177,13 @@ class _V2Group:
     def directories(self) -> tuple[Path, ...]:
         return (self._path,)
 
+    def limit(self, limits: Limits, *, extra_pids: int) -> None:
+        _write(self._path / "memory.max", limits.memory_bytes)
+        if (self._path / "memory.swap.max").exists():
+            _write(self._path / "memory.swap.max", 0)
+        _write(self._path / "cpu.max", f"{_quota(limits)} {_PERIOD_US}")
+        _write(self._path / "pids.max", limits.pids + extra_pids)
+
     def usage(self) -> Usage:
         peak = self._path / "memory.peak"  # Linux 5.19 and newer
         return Usage(
@@ -187,7 +194,7 @@ class _V2Group:
 
 
 def _mounts() -> dict[str, Path]:
-    """Each v1 controller's mount point, and the v2 one as ``unified``."""
+    """The mount point of each v1 controller (or other mount option), and the v2 one as ``unified``."""
     mounts: dict[str, Path] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")

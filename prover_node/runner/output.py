@@ -49,11 +49,18 @@ class OutputStage:
         """
         _Copy(self._limits).directory(self.path, destination)
 
-    def release(self) -> None:
-        """Unmount and remove."""
-        if self._own_file_system:
-            unmount(self.path)
-        shutil.rmtree(self.path, ignore_errors=True)
+
+def remove_home(home: Path) -> None:
+    """Take away a job's directory: mounts, with what they show left untouched, and its output."""
+    if not home.is_dir():
+        return
+    for directory in home.iterdir():
+        unmount(directory)
+        if directory.name == "output":
+            shutil.rmtree(directory, ignore_errors=True)
+        else:
+            directory.rmdir()
+    home.rmdir()
 
 
 class _Copy:

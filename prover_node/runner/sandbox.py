@@ -21,10 +21,11 @@ from pathlib import Path
 from prover_node.runner import cgroup, mounts
 from prover_node.runner.base import CONTAINER_UID, Job, Limits, Outcome, Reason, RunnerError
 from prover_node.runner.bwrap import OWN_PROCESSES, Bubblewrap, Directories
+from prover_node.runner.ending import Ending, conclude, failed
 from prover_node.runner.image_store import ImageStore, UnpackedImage
 from prover_node.runner.images import ImageError
 from prover_node.runner.logs import LogBuffer
-from prover_node.runner.output import OutputStage, OutputTooLarge
+from prover_node.runner.output import OutputStage, remove_home
 from prover_node.runner.seccomp import seccomp_filter
 
 _RUNTIME_ROOT = Path("/run/proofmill")
@@ -136,20 +137,20 @@ class SandboxRunner:
     async def run(self, job: Job, *, on_start: Callable[[], None] | None = None) -> Outcome:
         """See :meth:`Runner.run`."""
         if job.id in self._active:
-            return _failed(Reason.RUNNER_ERROR, f"a job {job.id} is already running")
+            return failed(Reason.RUNNER_ERROR, f"a job {job.id} is already running")
         if job.limits.gpus:
-            return _failed(Reason.RUNNER_ERROR, "the sandbox runner gives no GPUs; use the docker runner for them")
+            return failed(Reason.RUNNER_ERROR, "the sandbox runner gives no GPUs; use the docker runner for them")
         run = self._active[job.id] = _Running(job, self._home / job.id, on_start)
         try:
             image = await asyncio.to_thread(self._images.get, job.image, job.image_sha256)
             if run.stopped is not None:
-                return _failed(run.stopped, "the job was stopped before it began")
+                return failed(run.stopped, "the job was stopped before it began")
             argv = image.config.argv(job.command)
             return await self._conclude(run, await self._execute(run, image, self._prepare(run, image), argv))
         except ImageError as error:
-            return _failed(Reason.IMAGE_UNUSABLE, str(error))
+            return failed(Reason.IMAGE_UNUSABLE, str(error))
         except OSError as error:
-            return _failed(Reason.RUNNER_ERROR, f"the sandbox can't be prepared: {error}")
+            return failed(Reason.RUNNER_ERROR, f"the sandbox can't be prepared: {error}")
         finally:
             await asyncio.shield(asyncio.create_task(self._release(run)))
 
@@ -160,13 +161,13 @@ class SandboxRunner:
 
     async def cleanup_orphans(self) -> list[str]:
         """See :meth:`Runner.cleanup_orphans`."""
-        groups = cgroup.leftovers(self._hierarchy, self._node_id) if self._hierarchy else {}
-        homes = {path.name: path for path in self._home.iterdir()}
-        orphans = sorted({*groups, *homes} - set(self._active))
+        groups = cgroup.jobs(self._hierarchy, self._node_id) if self._hierarchy else set()
+        homes = {path.name for path in self._home.iterdir()}
+        orphans = sorted((groups | homes) - set(self._active))
         for job in orphans:
-            await cgroup.destroy(groups.get(job, ()))
-            if job in homes:
-                await asyncio.to_thread(_remove_home, homes[job])
+            if self._hierarchy is not None:
+                await cgroup.destroy(self._hierarchy, self._node_id, job)
+            await asyncio.to_thread(remove_home, self._home / job)
         return orphans
 
     async def close(self) -> None:
@@ -201,7 +202,8 @@ class SandboxRunner:
         if job.output_dir is not None:
             run.stage = OutputStage(run.home / "output", job.limits, own_file_system=self._privileged)
         if self._hierarchy is not None:
-            run.group = self._hierarchy.create(self._node_id, job.id, job.limits, extra_pids=OWN_PROCESSES)
+            run.group = self._hierarchy.create(self._node_id, job.id)
+            run.group.limit(job.limits, extra_pids=OWN_PROCESSES)
         return Directories(
             rootfs=self._reachable(run, image.rootfs, "rootfs"),
             input=self._reachable(run, job.input_dir, "input"),
@@ -289,47 +291,35 @@ class SandboxRunner:
 
     async def _conclude(self, run: _Running, ended: _Ended) -> Outcome:
         usage = run.group.usage() if run.group is not None else cgroup.Usage(0, 0, out_of_memory=False)
-        reason, detail = self._reason(run, ended, usage)
-        if reason is Reason.EXITED and run.stage is not None and run.job.output_dir is not None:
-            try:
-                await asyncio.to_thread(run.stage.collect, run.job.output_dir)
-            except OutputTooLarge as error:
-                reason, detail = Reason.OUTPUT_LIMIT, str(error)
-        keeps_code = reason in (Reason.EXITED, Reason.OUT_OF_MEMORY, Reason.OUTPUT_LIMIT)
-        return Outcome(
-            reason=reason,
-            exit_code=ended.exit_code if keeps_code else None,
+        unusable = error = None
+        if ended.exit_code is None:
+            said = ended.stderr.decode(errors="replace").strip().removeprefix("bwrap: ")
+            if said.startswith("execvp "):
+                unusable = said.removeprefix("execvp ")
+            else:
+                error = f"the sandbox couldn't be started: {said}"
+        ending = Ending(
+            exit_code=ended.exit_code,
+            stopped=run.stopped,
+            out_of_memory=usage.out_of_memory,
+            file_too_large=not self._privileged and ended.exit_code == _TOO_LARGE_EXIT,
+            not_executable=unusable,
+            error=error,
             wall_ms=ended.wall_ms,
             cpu_ms=usage.cpu_ms,
             peak_memory_bytes=usage.peak_memory_bytes,
             stdout=ended.stdout,
             stderr=ended.stderr,
-            detail=detail,
         )
-
-    def _reason(self, run: _Running, ended: _Ended, usage: cgroup.Usage) -> tuple[Reason, str]:
-        if run.stopped is not None:
-            return run.stopped, f"the program was stopped: {run.stopped.value}"
-        if usage.out_of_memory and ended.exit_code != 0:
-            return Reason.OUT_OF_MEMORY, "the program used more memory than it may"
-        if ended.exit_code is None:
-            said = ended.stderr.decode(errors="replace").strip().removeprefix("bwrap: ")
-            if said.startswith("execvp "):
-                return Reason.IMAGE_UNUSABLE, f"the image's command can't be executed: {said.removeprefix('execvp ')}"
-            return Reason.RUNNER_ERROR, f"the sandbox couldn't be started: {said}"
-        if ended.exit_code != 0 and run.stage is not None:
-            killed = not self._privileged and ended.exit_code == _TOO_LARGE_EXIT
-            if killed or run.stage.exceeded():
-                return Reason.OUTPUT_LIMIT, "the program wrote more output than it may"
-        return Reason.EXITED, f"the program exited with code {ended.exit_code}"
+        return await conclude(ending, run.job, run.stage)
 
     async def _release(self, run: _Running) -> None:
-        if run.group is not None:
-            await cgroup.destroy(run.group.directories)
+        if self._hierarchy is not None:
+            await cgroup.destroy(self._hierarchy, self._node_id, run.job.id)
         if run.init is not None:
             os.close(run.init)
             run.init = None
-        await asyncio.to_thread(_remove_home, run.home)
+        await asyncio.to_thread(remove_home, run.home)
         del self._active[run.job.id]
         run.released.set()
 
@@ -359,19 +349,6 @@ class SandboxRunner:
             with contextlib.suppress(OSError):
                 count += entry.name.isdigit() and entry.stat().st_uid == uid
         return count
-
-
-def _failed(reason: Reason, detail: str) -> Outcome:
-    return Outcome(
-        reason=reason,
-        exit_code=None,
-        wall_ms=0,
-        cpu_ms=0,
-        peak_memory_bytes=0,
-        stdout=b"",
-        stderr=b"",
-        detail=detail,
-    )
 
 
 def _seccomp_fd() -> int | None:
@@ -412,16 +389,3 @@ async def _bound_output(run: _Running, stage: OutputStage) -> None:
         await asyncio.sleep(_POLL_S)
         if await asyncio.to_thread(stage.exceeded):
             run.stop(Reason.OUTPUT_LIMIT)
-
-
-def _remove_home(home: Path) -> None:
-    """Take away a job's mounts and directory; what a mount shows is never touched."""
-    if not home.is_dir():
-        return
-    for directory in home.iterdir():
-        mounts.unmount(directory)
-        if directory.name == "output":
-            shutil.rmtree(directory, ignore_errors=True)
-        else:
-            directory.rmdir()
-    home.rmdir()

@@ -1,0 +1,351 @@
+"""The container contract (protocol §4), by real runs of a program that misbehaves on request, on every runner alike."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from prover_node.bundle import BundleError, BundleLimits, pack
+from prover_node.runner.base import Job, Limits, Outcome, Reason, Runner
+from prover_node.runner.docker import DockerRunner
+from prover_node.runner.sandbox import SandboxRunner
+from tests.support.engine import Engine
+from tests.support.image_archives import directory, docker_archive, file, image_config, oci_layout, tar
+
+SOURCES = Path(__file__).parents[1] / "support" / "behave"
+TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
+MIB = 1 << 20
+LIMITS = Limits(
+    cpu_millis=1000,
+    memory_bytes=128 * MIB,
+    gpus=0,
+    time_limit_s=30,
+    output_bytes=8 * MIB,
+    output_inodes=64,
+    tmp_bytes=4 * MIB,
+    pids=64,
+)
+Run = Callable[..., Awaitable[Outcome]]
+
+
+@pytest.fixture(scope="session")
+def behave(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The static program, compiled once."""
+    compiler = shutil.which("go") or shutil.which("go", path=str(TOOLS))
+    if compiler is None:
+        pytest.fail("these tests need Go: run `make setup`")
+    binary = tmp_path_factory.mktemp("behave") / "behave"
+    subprocess.run(
+        [compiler, "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "."],
+        cwd=SOURCES,
+        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local"},
+        check=True,
+    )
+    return binary.read_bytes()
+
+
+@dataclass(frozen=True)
+class Image:
+    path: Path
+    sha256: str
+
+
+@pytest.fixture(scope="session")
+def image(behave: bytes, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """An image of the program alone, from scratch: two layers, the upper one compressed."""
+    layers = [tar([file("behave", behave, 0o755)]), tar([directory("etc"), file("etc/motd", b"hello")])]
+    settings = {
+        "Entrypoint": ["/behave"],
+        "Cmd": ["ok"],
+        "Env": ["FROM_IMAGE=yes", "MILL_TASK_ID=image"],
+        "User": "root",
+        "WorkingDir": "/work",
+    }
+    path = tmp_path_factory.mktemp("image") / "image.tar"
+    return Image(path, oci_layout(path, layers, image_config(layers, settings), compress=True))
+
+
+@pytest.fixture(params=["docker", "sandbox"])
+async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
+    """Each runner in turn."""
+    needed = {"docker": "docker_engine", "sandbox": "bwrap"}[request.param]
+    # Asked for by name, so that one missing backend doesn't skip the other; the summary counts by these names.
+    request.node.fixturenames = [*request.node.fixturenames, needed]
+    backend = request.getfixturevalue(needed)
+
+    async def start() -> Runner:
+        if request.param == "docker":
+            return await DockerRunner.start("test", tmp_path / "state", url=cast(Engine, backend).url)
+        return await SandboxRunner.start("test", tmp_path / "state", bwrap=cast(Path, backend))
+
+    made = await start()
+    yield made
+    await made.close()
+    again = await start()
+    assert await again.cleanup_orphans() == []
+    await again.close()
+    assert traces(tmp_path) == []
+
+
+def traces(base: Path) -> list[str]:
+    """Mounts, control groups and processes of ours that are left."""
+    left = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(base) in line]
+    left += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/run/proofmill/test/" in line]
+    left += [str(path) for path in Path("/sys/fs/cgroup").glob("**/proofmill/test/*") if path.is_dir()]
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                command = (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if command.startswith((b"/behave\0", b"behave\0")):
+                left.append(command.decode())
+    return left
+
+
+@pytest.fixture
+def job(image: Image, tmp_path: Path) -> Job:
+    """A prover job that would succeed."""
+    for name, content in (("input", b"input"), ("assets", b"key")):
+        (tmp_path / name).mkdir(mode=0o755)
+        (tmp_path / name / name).write_bytes(content)
+    (tmp_path / "output").mkdir()
+    return Job(
+        id="job-1",
+        image=image.path,
+        image_sha256=image.sha256,
+        command=(),
+        input_dir=tmp_path / "input",
+        assets_dir=tmp_path / "assets",
+        proof_dir=None,
+        output_dir=tmp_path / "output",
+        env={"MILL_TASK_ID": "t1"},
+        limits=LIMITS,
+    )
+
+
+def doing(job: Job, *arguments: str, **limits: int) -> Job:
+    return replace(job, command=("/behave", *arguments), limits=replace(job.limits, **limits))
+
+
+def outputs(job: Job) -> list[str]:
+    assert job.output_dir is not None
+    return sorted(path.name for path in job.output_dir.iterdir())
+
+
+async def test_a_prover_writes_its_output(runner: Runner, job: Job) -> None:
+    started: list[bool] = []
+    outcome = await runner.run(job, on_start=lambda: started.append(True))
+    assert (outcome.reason, outcome.exit_code) == (Reason.EXITED, 0), outcome
+    assert started == [True]
+    assert job.output_dir is not None
+    assert (job.output_dir / "proof").read_bytes() == b"proof of t1"
+    assert (job.output_dir / "proof").stat().st_uid == os.geteuid()
+    assert outcome.cpu_ms > 0
+    assert 0 < outcome.peak_memory_bytes < LIMITS.memory_bytes
+
+
+async def test_nothing_of_the_contract_is_unenforced_for_root(runner: Runner) -> None:
+    if os.geteuid() == 0:
+        assert runner.unenforced() == ()
+
+
+@pytest.mark.parametrize("code", [1, 2, 125, 137])
+async def test_exit_codes_are_passed_on(runner: Runner, job: Job, code: int) -> None:
+    outcome = await runner.run(doing(job, "exit", str(code)))
+    assert (outcome.reason, outcome.exit_code) == (Reason.EXITED, code)
+
+
+async def test_a_program_may_write_nothing(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "nothing"))
+    assert (outcome.reason, outcome.exit_code, outputs(job)) == (Reason.EXITED, 0, [])
+
+
+async def test_what_the_program_sees(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "inspect"))
+    assert outcome.exit_code == 0, outcome
+    seen = json.loads(outcome.stdout)
+    assert (seen["uid"], seen["gid"], seen["groups"] or [65532]) == (65532, 65532, [65532])
+    assert {int(value, 16) for key, value in seen.items() if key.startswith("Cap")} == {0}
+    assert seen["NoNewPrivs"] == "1"
+    assert seen["Seccomp"] == "2"
+    assert seen["interfaces"] == ["lo"]
+    assert seen["cwd"] == "/work"
+    assert seen["hostname"] == "proofmill"
+    assert seen["files"] == {"/mnt/input/input": "input", "/mnt/assets/assets": "key"}
+    assert seen["tmp_bytes"] == LIMITS.tmp_bytes
+    environment = dict(entry.split("=", 1) for entry in seen["env"])
+    assert environment.keys() - {"HOSTNAME", "PWD"} == {"FROM_IMAGE", "MILL_TASK_ID", "PATH", "HOME"}
+    assert environment["MILL_TASK_ID"] == "t1"
+
+
+async def test_nothing_forbidden_succeeds(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "escape"))
+    assert (outcome.exit_code, outcome.stdout) == (0, b""), outcome
+
+
+async def test_a_full_output_is_an_output_limit(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "fill"))
+    assert (outcome.reason, outcome.exit_code) == (Reason.OUTPUT_LIMIT, 9)
+    assert outputs(job) == []
+
+
+async def test_too_many_files_are_an_output_limit(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "many-files"))
+    assert (outcome.reason, outcome.exit_code) == (Reason.OUTPUT_LIMIT, 9)
+
+
+async def test_a_sparse_giant_is_an_output_limit(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "sparse"))
+    assert outcome.reason is Reason.OUTPUT_LIMIT
+
+
+async def test_odd_output_is_kept_for_packing_to_refuse(runner: Runner, job: Job, tmp_path: Path) -> None:
+    outcome = await runner.run(doing(job, "odd-output"))
+    assert (outcome.reason, outcome.exit_code) == (Reason.EXITED, 0), outcome
+    assert outputs(job) == ["fifo", "file", "link", "locked", "twin"]
+    assert job.output_dir is not None
+    assert (job.output_dir / "locked/inner/deep").read_bytes() == b"y"
+    with pytest.raises(BundleError, match=r"link|fifo"):
+        pack(job.output_dir, tmp_path / "proof.tar", BundleLimits(MIB, 64))
+
+
+async def test_filling_memory_is_out_of_memory(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "memory"))
+    assert (outcome.reason, outcome.exit_code) == (Reason.OUT_OF_MEMORY, 137), outcome
+    assert outcome.peak_memory_bytes >= LIMITS.memory_bytes - MIB
+
+
+async def test_sleeping_past_the_time_limit(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "sleep", time_limit_s=1))
+    assert (outcome.reason, outcome.exit_code) == (Reason.TIME_LIMIT, None)
+    assert outcome.wall_ms >= 1000
+
+
+async def test_closing_its_streams_does_not_hide_a_program(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "mute", time_limit_s=1))
+    assert outcome.reason is Reason.TIME_LIMIT
+
+
+async def test_a_fork_bomb_is_held_and_killed(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "bomb", time_limit_s=1))
+    # At the limit on processes the Go runtime may also give up by itself.
+    assert outcome.reason is Reason.TIME_LIMIT or outcome.exit_code == 2, outcome
+
+
+async def test_processes_are_counted_and_none_survives_the_program(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "children", memory_bytes=512 * MIB))
+    assert outcome.reason is Reason.EXITED
+    if outcome.exit_code == 0:
+        assert 0 < int(outcome.stdout) < LIMITS.pids
+
+
+async def test_a_talkative_program_is_cut_and_never_blocked(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "print"))
+    assert (outcome.reason, outcome.exit_code) == (Reason.EXITED, 0)
+    for log in (outcome.stdout, outcome.stderr):
+        assert len(log) == LIMITS.log_bytes
+        assert log.endswith(b"\n[truncated: the program wrote 10485760 bytes]\n")
+
+
+async def test_cpu_is_limited(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(doing(job, "burn", cpu_millis=200))
+    assert outcome.exit_code == 0
+    # One period of 100 ms may be used up at either end.
+    assert outcome.cpu_ms <= outcome.wall_ms * 0.2 + 200
+
+
+async def test_cancel_kills_a_running_job(runner: Runner, job: Job) -> None:
+    started = asyncio.Event()
+    running = asyncio.create_task(runner.run(doing(job, "sleep"), on_start=started.set))
+    await started.wait()
+    await runner.cancel(job.id)
+    await runner.cancel("unknown")
+    assert (await running).reason is Reason.CANCELLED
+
+
+async def test_cancel_reaches_a_job_that_has_not_begun(runner: Runner, job: Job) -> None:
+    running = asyncio.create_task(runner.run(doing(job, "sleep")))
+    await asyncio.sleep(0)
+    await runner.cancel(job.id)
+    assert (await running).reason is Reason.CANCELLED
+
+
+async def test_cancelling_the_awaiting_task_kills_the_job(runner: Runner, job: Job, tmp_path: Path) -> None:
+    started = asyncio.Event()
+    running = asyncio.create_task(runner.run(doing(job, "sleep"), on_start=started.set))
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert traces(tmp_path) == []
+
+
+async def test_close_kills_what_runs(runner: Runner, job: Job) -> None:
+    started = asyncio.Event()
+    running = asyncio.create_task(runner.run(doing(job, "sleep"), on_start=started.set))
+    await started.wait()
+    await runner.close()
+    assert (await running).reason is Reason.CANCELLED
+
+
+async def test_several_jobs_of_one_image_at_once(runner: Runner, job: Job, tmp_path: Path) -> None:
+    jobs = []
+    for number in range(4):
+        (tmp_path / f"output-{number}").mkdir()
+        jobs.append(replace(job, id=f"many-{number}", output_dir=tmp_path / f"output-{number}"))
+    ended = await asyncio.gather(*[runner.run(each) for each in jobs])
+    assert [outcome.exit_code for outcome in ended] == [0] * 4
+    assert [outputs(each) for each in jobs] == [["proof"]] * 4
+
+
+@pytest.mark.parametrize(("proof", "code"), [(b"input", 0), (b"other", 1), (None, 9)])
+async def test_verdicts(runner: Runner, job: Job, tmp_path: Path, proof: bytes | None, code: int) -> None:
+    (tmp_path / "proof").mkdir()
+    if proof is not None:
+        (tmp_path / "proof/proof").write_bytes(proof)
+    (tmp_path / "input/public").write_bytes(b"input")
+    verifier = replace(doing(job, "verify"), output_dir=None, assets_dir=None, proof_dir=tmp_path / "proof")
+    outcome = await runner.run(verifier)
+    assert (outcome.reason, outcome.exit_code) == (Reason.EXITED, code)
+
+
+@pytest.mark.parametrize("command", ["/missing", "missing", "/etc/motd", "/etc"])
+async def test_a_command_that_cannot_be_executed(runner: Runner, job: Job, command: str) -> None:
+    outcome = await runner.run(replace(job, command=(command,)))
+    assert (outcome.reason, outcome.exit_code) == (Reason.IMAGE_UNUSABLE, None), outcome
+
+
+async def test_unusable_images(runner: Runner, job: Job, tmp_path: Path) -> None:
+    path = tmp_path / "bad.tar"
+    layer = tar([file("a")])
+    settings = {"Cmd": ["/a"]}
+    archives: list[Callable[[], str]] = [
+        lambda: docker_archive(path, [layer], image_config([layer], settings, architecture="s390x")),
+        lambda: docker_archive(path, [layer], image_config([tar([file("b")])], settings)),
+        lambda: docker_archive(path, [layer], image_config([layer], {})),
+        lambda: docker_archive(path, [tar([file("../a")])], image_config([tar([file("../a")])], settings)),
+        lambda: docker_archive(path, [b"junk" * 300], image_config([b"junk" * 300], settings)),
+        lambda: str(path.write_bytes(b"not a tar")).rjust(64, "0"),
+    ]
+    for number, make in enumerate(archives):
+        outcome = await runner.run(replace(job, id=f"bad-{number}", image=path, image_sha256=make()))
+        assert outcome.reason is Reason.IMAGE_UNUSABLE, (number, outcome)
+        assert outcome.detail
+
+
+async def test_gpus_that_are_not_there_are_a_clear_error(runner: Runner, job: Job) -> None:
+    if runner.gpus:
+        pytest.skip("this machine has GPUs")
+    outcome = await runner.run(doing(job, "ok", gpus=1))
+    assert outcome.reason is Reason.RUNNER_ERROR
+    assert "GPU" in outcome.detail

@@ -1,0 +1,3 @@
+module proofmill.test/behave
+
+go 1.22
