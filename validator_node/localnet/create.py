@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from proofmill.genesis.v1.genesis_pb2 import GenesisAccount, GenesisProver
@@ -52,7 +54,7 @@ def _create(layout: Layout, plan: Plan, comet: Comet) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = KeyStore(layout.user / "keys")
     users = {name: _new_key(keys, name) for name in USERS}
-    provers = [_create_prover(layout, plan, index, keys) for index in range(plan.provers)]
+    provers = _create_provers(layout, plan, keys)
     validators = []
     for index in range(plan.validators):
         home, name = layout.validator(index), f"validator{index}"
@@ -98,11 +100,21 @@ def _new_key(keys: KeyStore, name: str) -> str:
     return keys.add(name, PrivateKey.generate(), None).address
 
 
-def _create_prover(layout: Layout, plan: Plan, index: int, keys: KeyStore) -> _Prover:
-    """A prover's home, made by the prover's own command; its operator's key is kept with the users'."""
-    operator = _new_key(keys, f"prover{index}")
-    command = prover_init_command(layout, plan, index, operator, PROVER_RESOURCES)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise LocalnetError(f"the home of prover{index} can't be made: {(done.stderr or done.stdout).strip()}")
-    return _Prover(operator, read_key_file(layout.prover(index) / "key").address)
+def _create_provers(layout: Layout, plan: Plan, keys: KeyStore) -> list[_Prover]:
+    """The provers' homes, made by their own command; the operators' keys are kept with the users'."""
+    operators = [_new_key(keys, f"prover{index}") for index in range(plan.provers)]
+    commands = [
+        prover_init_command(layout, plan, index, operator, PROVER_RESOURCES) for index, operator in enumerate(operators)
+    ]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for index, done in enumerate(pool.map(_run, commands)):
+            if done.returncode:
+                raise LocalnetError(f"the home of prover{index} can't be made: {(done.stderr or done.stdout).strip()}")
+    return [
+        _Prover(operator, read_key_file(layout.prover(index) / "key").address)
+        for index, operator in enumerate(operators)
+    ]
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
