@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from client.errors import ClientError
 from prover_node.duties import FailureReason, ProofRecord, Usage, Verdict
 from prover_node.journal_entries import AssignmentEnded, JournalEntry, ProofMade, VerdictReached, VoteEnded, WorkFailed
 
@@ -20,7 +21,7 @@ _COMPACT_AT_LINES = 1024
 _Key = tuple[str, int, int]
 
 
-class JournalError(Exception):
+class JournalError(ClientError):
     """The journal can't be read or written; the message says where and what to do."""
 
 

@@ -11,6 +11,7 @@ from prover_node.duties import FileKind, JobKey, Role, Verdict, VoteDuty
 from prover_node.effects import Cancel, CommitVote, Effect, Entry, FetchFiles, Forget, Journal, RevealVote, RunJob, Warn
 from prover_node.journal_entries import VerdictReached, VoteEnded
 from prover_node.outbox import Outbox
+from prover_node.proof_limits import BUNDLE_BYTES_MAX
 from prover_node.runner.base import Outcome, Reason
 
 _ATTEMPTS_MAX = 2
@@ -161,6 +162,8 @@ class Seats:
             yield Warn(f"the vote on task {duty.task_id}, round {duty.round} closed before this node could commit")
         elif seat_id in self._verdicts:
             seat.phase, seat.verdict = Phase.DECIDED, self._verdicts[seat_id]
+        elif any(ref.kind is FileKind.PROOF and ref.size > BUNDLE_BYTES_MAX for ref in duty.spec.files):
+            yield from self._decide(seat, Verdict.INVALID, f"the proof is larger than {BUNDLE_BYTES_MAX} bytes")
         else:
             yield from self._commence(seat)
 

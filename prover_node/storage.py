@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
@@ -65,6 +66,8 @@ class BlobStore:
         self._held: Counter[str] = Counter()
         self._kept: set[str] = set()
         self._sizes: dict[str, int] = {}
+        # Jobs stage and pack in threads while the event loop receives and serves.
+        self._lock = threading.RLock()
         self._receiving = 0
         root.mkdir(parents=True, exist_ok=True)
         for path in root.glob("??/*"):
@@ -92,16 +95,19 @@ class BlobStore:
     @property
     def total_bytes(self) -> int:
         """Size of all blobs."""
-        return sum(self._sizes.values())
+        with self._lock:
+            return sum(self._sizes.values())
 
     def hold(self, digests: Iterable[str]) -> None:
         """Keep these while a job uses them; every ``hold`` needs its ``release``."""
-        self._held.update(digests)
+        with self._lock:
+            self._held.update(digests)
 
     def release(self, digests: Iterable[str]) -> None:
         """End a ``hold``."""
-        self._held.subtract(digests)
-        self._held += Counter()
+        with self._lock:
+            self._held.subtract(digests)
+            self._held += Counter()
 
     def keep(self, digest: str) -> None:
         """Never evict this blob, until ``unkeep``."""
@@ -145,7 +151,8 @@ class BlobStore:
         file.chmod(0o644)
         file.replace(path)
         _sync_directory(path.parent)
-        self._sizes[digest] = size
+        with self._lock:
+            self._sizes[digest] = size
 
     def _make_room(self, size: int) -> None:
         if size > self._max_bytes:
@@ -153,12 +160,13 @@ class BlobStore:
                 f"a file of {size} bytes is more than the store's max_bytes of {self._max_bytes}; raise it in the "
                 "configuration to take such tasks"
             )
-        excess = self.total_bytes + self._receiving + size - self._max_bytes
-        for digest in self._evictable() if excess > 0 else ():
-            self.path(digest).unlink(missing_ok=True)
-            excess -= self._sizes.pop(digest)
-            if excess <= 0:
-                break
+        with self._lock:
+            excess = self.total_bytes + self._receiving + size - self._max_bytes
+            for digest in self._evictable() if excess > 0 else ():
+                self.path(digest).unlink(missing_ok=True)
+                excess -= self._sizes.pop(digest)
+                if excess <= 0:
+                    break
 
     def _evictable(self) -> Iterator[str]:
         """Blobs that nothing needs, the least recently used first."""

@@ -1,0 +1,291 @@
+"""The prover daemon: the machine's decisions, performed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+
+from chain.address import decode_address
+from client.errors import ClientError
+from prover_node.ballots import Ballots
+from prover_node.chain_link import ChainLink
+from prover_node.duties import Resources
+from prover_node.effects import (
+    AcceptTask,
+    Cancel,
+    CommitVote,
+    DeclineTask,
+    Effect,
+    FetchFiles,
+    Forget,
+    Journal as Write,
+    PackProof,
+    ReportFailure,
+    RevealVote,
+    RunJob,
+    SubmitProof,
+    Warn,
+)
+from prover_node.events import Draining, Event, Restarted
+from prover_node.fetcher import Fetcher, FetchPolicy
+from prover_node.home import Home
+from prover_node.jobs import Jobs
+from prover_node.journal import Journal
+from prover_node.journal_entries import JournalEntry, ProofMade, VerdictReached, WorkFailed
+from prover_node.machine import Machine, MachineConfig
+from prover_node.metrics import Metrics
+from prover_node.runner.base import Runner
+from prover_node.server import Server
+from prover_node.settings import Settings
+from prover_node.storage import BlobStore
+from prover_node.submitter import Submitter
+from prover_node.task_files import TaskFiles
+from prover_node.watcher import Watcher
+
+_HOUR_S = 3600
+_DAY_S = 24 * _HOUR_S
+
+log = structlog.get_logger("prover")
+
+
+class UnenforcedLimits(ClientError):
+    """The runner can't enforce the whole container contract on this machine."""
+
+
+@dataclass(frozen=True)
+class _Stop:
+    """Ends the loop that performs effects."""
+
+
+class Daemon:
+    """One prover node, from start to stop."""
+
+    def __init__(self, home: Home, settings: Settings, runner: Runner) -> None:
+        self._home = home
+        self._settings = settings
+        self._runner = runner
+        self._queue: asyncio.Queue[Event | _Stop] = asyncio.Queue()
+        self._started_at = time.time()
+        self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        key = home.node_key()
+        chain = settings.chain
+        self.node_address = key.address
+        self._journal = Journal(home.journal)
+        self._store = BlobStore(home.blobs, settings.store.max_bytes)
+        self._tasks = TaskFiles(home.tasks)
+        for digest in self._tasks.proofs():
+            self._store.keep(digest)
+        self._metrics = Metrics()
+        resources = settings.resources
+        capacity = Resources(resources.cpu_millis, resources.memory_bytes, resources.gpus)
+        ballots = Ballots(key.secret, chain.id, decode_address(chain.operator))
+        self._machine = Machine(MachineConfig(capacity, resources.parallel_verifiers), ballots)
+        self._link = ChainLink(chain.nodes, chain.id, chain.operator, key)
+        self._watcher = Watcher(self._link, self._queue.put)
+        self._submitter = Submitter(self._link, key.address, settings.http.endpoints, self._queue.put)
+        self._server = Server(self._store, self._tasks, self._metrics, self.health)
+        self._fetcher = Fetcher(
+            self._store, FetchPolicy(settings.fetch.allow_private_urls, float(settings.fetch.patience_s))
+        )
+        self._jobs = Jobs(
+            work=home.work,
+            store=self._store,
+            tasks=self._tasks,
+            fetcher=self._fetcher,
+            runner=runner,
+            metrics=self._metrics,
+            report=self._queue.put,
+            publish=self._server.publish,
+        )
+        self._watch_gauges()
+
+    def health(self) -> dict[str, object]:
+        """What ``/health`` answers."""
+        return {
+            "status": "stopping"
+            if self._stopping.is_set()
+            else "ok"
+            if self._watcher.connected
+            else "chain unreachable",
+            "operator": self._settings.chain.operator,
+            "node": self.node_address,
+            "chain_id": self._settings.chain.id,
+            "chain_node": self._link.url,
+            "height": self._machine.height,
+            "runner": self._runner.name,
+            "unenforced": list(self._runner.unenforced()),
+            "uptime_s": int(time.time() - self._started_at),
+            "assignments": {str(task): phase.value for task, phase in self._machine.prove_phases().items()},
+            "votes": {f"{task}/{round_}": phase.value for (task, round_), phase in self._machine.vote_phases().items()},
+            "store_bytes": self._store.total_bytes,
+        }
+
+    def _status(self) -> str:
+        if self._stopping.is_set():
+            return "stopping"
+        return "ok" if self._watcher.connected else "chain unreachable"
+
+    def stop(self) -> None:
+        """Drain and end; when called again, end now."""
+        if self._stopping.is_set():
+            self._queue.put_nowait(_Stop())
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until :meth:`stop`; raises ClientError for what makes working impossible."""
+        self._check_runner()
+        host, port = self._settings.listen_address()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            async with self._fetcher:
+                await self._server.start(host, port)
+                orphans = await self._runner.cleanup_orphans()
+                if orphans:
+                    log.warning("what an earlier process left was removed", jobs=orphans)
+                await self._work(host, port)
+        finally:
+            await self._jobs.close()
+            await self._runner.close()
+            await self._server.stop()
+            await self._link.close()
+            self._journal.close()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+        log.info("stopped")
+
+    def _check_runner(self) -> None:
+        unenforced = self._runner.unenforced()
+        if unenforced and not self._settings.runner.allow_unenforced:
+            raise UnenforcedLimits(
+                f"the {self._runner.name} runner can't enforce the whole container contract here: "
+                f"{' '.join(unenforced)} Start with --allow-unenforced to accept this"
+            )
+        for sentence in unenforced:
+            log.warning("not enforced", runner=self._runner.name, what=sentence)
+        gpus = self._settings.resources.gpus
+        if gpus > self._runner.gpus:
+            raise ClientError(
+                f"resources.gpus is {gpus}, but the {self._runner.name} runner can give programs {self._runner.gpus}: "
+                "lower it, or choose another runner"
+            )
+
+    async def _work(self, host: str, port: int) -> None:
+        services = [
+            asyncio.create_task(self._watcher.run(), name="watcher"),
+            asyncio.create_task(self._submitter.run(), name="submitter"),
+            asyncio.create_task(self._prune(), name="prune"),
+            asyncio.create_task(self._drain(), name="drain"),
+        ]
+        performer = asyncio.create_task(self._perform_all(), name="machine")
+        log.info(
+            "ready",
+            runner=self._runner.name,
+            listen=f"{host}:{port}",
+            operator=self._settings.chain.operator,
+            node=self.node_address,
+            chain=self._link.url,
+        )
+        try:
+            done, _ = await asyncio.wait([performer, *services], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (performer, *services):
+                task.cancel()
+            await asyncio.gather(performer, *services, return_exceptions=True)
+
+    async def _perform_all(self) -> None:
+        """The one loop that feeds the machine; ends when the node has drained."""
+        event: Event | _Stop = Restarted(tuple(self._still_true()))
+        while not isinstance(event, _Stop):
+            await self._perform(self._machine.handle(event))
+            if self._machine.unfinished:
+                self._idle.clear()
+            else:
+                self._idle.set()
+            event = await self._queue.get()
+
+    def _still_true(self) -> Iterable[JournalEntry]:
+        """What the journal says, as far as the files that it speaks of are still there."""
+        for entry in self._journal.entries():
+            if isinstance(entry, ProofMade) and self._store.find(entry.proof.sha256) is None:
+                log.warning("a proof is gone from the store and is made again", task=entry.task_id)
+                continue
+            yield entry
+
+    async def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Write(entry):
+                    await asyncio.to_thread(self._journal.append, entry)
+                    self._note(entry)
+                case FetchFiles():
+                    self._jobs.fetch(effect)
+                case RunJob():
+                    self._jobs.run(effect)
+                case PackProof():
+                    self._jobs.pack(effect)
+                case Cancel(key):
+                    self._jobs.cancel(key)
+                case Forget(key):
+                    self._jobs.forget(key)
+                case Warn(message):
+                    log.warning(message)
+                case AcceptTask() | DeclineTask() | SubmitProof() | ReportFailure() | CommitVote() | RevealVote():
+                    self._metrics.entries.labels(effect.ref.kind.value).inc()
+                    self._submitter.add(effect)
+
+    def _note(self, entry: JournalEntry) -> None:
+        match entry:
+            case ProofMade(task_id, proof):
+                self._metrics.proofs.inc()
+                log.info("a proof was made", task=task_id, sha256=proof.sha256, size=proof.size)
+            case WorkFailed(task_id, reason, detail):
+                self._metrics.failures.labels(reason.name.lower()).inc()
+                log.warning("a task failed", task=task_id, reason=reason.name.lower(), detail=detail)
+            case VerdictReached(task_id, round_, verdict, detail):
+                self._metrics.verdicts.labels(verdict.name.lower()).inc()
+                log.info("a verdict was reached", task=task_id, round=round_, verdict=verdict.name, detail=detail)
+
+    async def _drain(self) -> None:
+        """Once asked to stop: nothing new, and the end as soon as nothing is owed or time is up."""
+        await self._stopping.wait()
+        log.info("stopping", unfinished=self._machine.unfinished, at_most_s=self._settings.drain_s)
+        await self._queue.put(Draining())
+        try:
+            async with asyncio.timeout(self._settings.drain_s):
+                await self._idle.wait()
+        except TimeoutError:
+            left = self._machine.unfinished
+            log.warning("stopping although work is unfinished; it goes on at the next start", unfinished=left)
+        await self._queue.put(_Stop())
+        await asyncio.Event().wait()
+
+    async def _prune(self) -> None:
+        """Stop serving what has been served for long enough."""
+        while True:
+            dropped = await asyncio.to_thread(
+                self._tasks.prune, time.time() - self._settings.store.keep_proofs_days * _DAY_S
+            )
+            for digest in dropped:
+                self._server.withdraw(digest)
+                self._store.unkeep(digest)
+            await asyncio.sleep(_HOUR_S)
+
+    def _watch_gauges(self) -> None:
+        self._metrics.watch("height", "Height of the last report of duties.", lambda: self._machine.height)
+        self._metrics.watch(
+            "unfinished_duties", "Duties that need work or a message.", lambda: self._machine.unfinished
+        )
+        self._metrics.watch("store_bytes", "Bytes in the store.", lambda: self._store.total_bytes)
+        self._metrics.watch("chain_reachable", "1 while the chain answers.", lambda: float(self._watcher.connected))
+        self._metrics.watch("transactions_sent", "Transactions included.", lambda: self._submitter.sent)
+        self._metrics.watch("transactions_failed", "Transactions that failed.", lambda: self._submitter.failed)

@@ -1,0 +1,86 @@
+"""Lays a job out on disk as the container contract wants it (protocol §4), from files in the store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from prover_node.bundle import BundleInfo, BundleLimits, pack, unpack
+from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, Role
+from prover_node.proof_limits import PROOF_BYTES_MAX, PROOF_FILES_MAX
+from prover_node.runner.base import Job, Limits
+
+_OUTPUT = "output"
+
+
+def stage_job(key: JobKey, spec: ContainerSpec, folder: Path, find: Callable[[FileRef], Path]) -> Job:
+    """Make ``folder`` (which must not exist) and the job that runs in it; ``find`` gives each file's place.
+
+    Raises BundleError when a verifier's proof is no bundle within the limits, OSError when the disk refuses.
+    """
+    folder.mkdir(mode=0o755, parents=True)
+    inputs, assets, proof = folder / "input", folder / "assets", folder / "proof"
+    inputs.mkdir()
+    assets.mkdir()
+    image = find(spec.image)
+    for ref in spec.files:
+        if ref.kind is FileKind.PROOF:
+            unpack(find(ref), proof, max_bytes=PROOF_BYTES_MAX, max_files=PROOF_FILES_MAX)
+        else:
+            _place(find(ref), (assets if ref.kind is FileKind.ASSET else inputs) / ref.name)
+    proves = key.role is Role.PROVE
+    if proves:
+        (folder / _OUTPUT).mkdir()
+    return Job(
+        id=key.name,
+        image=image,
+        image_sha256=spec.image.sha256,
+        command=spec.command,
+        input_dir=inputs,
+        assets_dir=assets,
+        proof_dir=None if proves else proof,
+        output_dir=folder / _OUTPUT if proves else None,
+        limits=_limits(spec),
+        env=_environment(key, spec),
+    )
+
+
+def pack_output(folder: Path) -> tuple[Path, BundleInfo]:
+    """Pack what the job in ``folder`` left; the bundle lies in ``folder`` too. Raises BundleError, OSError."""
+    bundle = folder / "bundle.tar"
+    limits = BundleLimits(max_bytes=PROOF_BYTES_MAX, max_files=PROOF_FILES_MAX)
+    return bundle, pack(folder / _OUTPUT, bundle, limits)
+
+
+def _limits(spec: ContainerSpec) -> Limits:
+    resources = spec.resources
+    return Limits(
+        cpu_millis=resources.cpu_millis,
+        memory_bytes=resources.memory_bytes,
+        gpus=resources.gpus,
+        time_limit_s=spec.time_limit_s,
+        output_bytes=min(PROOF_BYTES_MAX, resources.memory_bytes),
+        output_inodes=PROOF_FILES_MAX,
+        tmp_bytes=resources.memory_bytes,
+    )
+
+
+def _environment(key: JobKey, spec: ContainerSpec) -> dict[str, str]:
+    return {
+        "MILL_TASK_ID": str(key.task_id),
+        "MILL_CPU_MILLIS": str(spec.resources.cpu_millis),
+        "MILL_MEMORY_BYTES": str(spec.resources.memory_bytes),
+        "MILL_GPUS": str(spec.resources.gpus),
+        "MILL_TIME_LIMIT": str(spec.time_limit_s),
+    }
+
+
+def _place(source: Path, target: Path) -> None:
+    """The mounts are read-only, so a second name for the stored file will do; another file system needs a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        target.chmod(0o644)

@@ -1,0 +1,182 @@
+"""Performs the machine's jobs: fetch, run, pack. One asyncio task a job; every one ends in an answer.
+
+Nothing here blocks the event loop: files are copied and packed in threads, containers run in processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+
+import structlog
+
+from prover_node.bundle import BundleError
+from prover_node.duties import ContainerSpec, FileRef, JobKey, ProofRecord, Role, Usage
+from prover_node.effects import FetchFiles, PackProof, RunJob
+from prover_node.events import (
+    Event,
+    Fetched,
+    FetchFailed,
+    JobBroken,
+    PackFailed,
+    ProofStored,
+    ProofUnusable,
+    RunFinished,
+)
+from prover_node.fetcher import Fetcher, FetchError
+from prover_node.job_files import pack_output, stage_job
+from prover_node.metrics import Metrics
+from prover_node.runner.base import Job, Runner
+from prover_node.storage import BlobStore, StoreError
+from prover_node.task_files import TaskFiles
+
+log = structlog.get_logger("prover.jobs")
+
+Report = Callable[[Event], Awaitable[None]]
+
+
+class Jobs:
+    """Jobs under way, below the folder ``work``; ``report`` takes their answers."""
+
+    def __init__(
+        self,
+        *,
+        work: Path,
+        store: BlobStore,
+        tasks: TaskFiles,
+        fetcher: Fetcher,
+        runner: Runner,
+        metrics: Metrics,
+        report: Report,
+        publish: Callable[[str], None],
+    ) -> None:
+        self._work = work
+        self._store = store
+        self._tasks = tasks
+        self._fetcher = fetcher
+        self._runner = runner
+        self._metrics = metrics
+        self._report = report
+        self._publish = publish
+        self._running: dict[JobKey, asyncio.Task[None]] = {}
+        self._held: dict[JobKey, tuple[str, ...]] = {}
+        self._tidying: set[asyncio.Task[None]] = set()
+
+    def fetch(self, effect: FetchFiles) -> None:
+        """Answered by Fetched, FetchFailed or JobBroken."""
+        # Held from now on, or making room for one file could evict another.
+        self._held[effect.key] = tuple(ref.sha256 for ref in effect.spec.all_files)
+        self._store.hold(self._held[effect.key])
+        self._start(effect.key, self._fetch(effect))
+
+    def run(self, effect: RunJob) -> None:
+        """Answered by RunFinished, ProofUnusable, FetchFailed or JobBroken."""
+        self._start(effect.key, self._run(effect))
+
+    def pack(self, effect: PackProof) -> None:
+        """Answered by ProofStored, PackFailed or JobBroken."""
+        self._start(effect.key, self._pack(effect))
+
+    def cancel(self, key: JobKey) -> None:
+        """Stop the job; it gives no answer any more."""
+        task = self._running.get(key)
+        if task is not None:
+            task.cancel()
+
+    def forget(self, key: JobKey) -> None:
+        """Remove the job's working files, once it has stopped."""
+        task = asyncio.create_task(self._remove(key, self._running.get(key)))
+        self._tidying.add(task)
+        task.add_done_callback(self._tidying.discard)
+
+    async def close(self) -> None:
+        """Stop everything and wait until it has stopped."""
+        running = set(self._running.values())
+        for task in running:
+            task.cancel()
+        if waited := running | self._tidying:
+            await asyncio.wait(waited)
+
+    def _start(self, key: JobKey, work: Coroutine[None, None, Event]) -> None:
+        self._running[key] = asyncio.create_task(self._answer(key, work), name=key.name)
+
+    async def _answer(self, key: JobKey, work: Coroutine[None, None, Event]) -> None:
+        answer: Event
+        try:
+            answer = await work
+        except (OSError, StoreError) as error:
+            answer = JobBroken(key, str(error))
+        except Exception as error:  # a job that died in silence would be waited for for ever
+            log.exception("a job failed unexpectedly", job=key.name)
+            answer = JobBroken(key, f"{type(error).__name__}: {error}")
+        finally:
+            # The answer may start the job's next step under the same key.
+            self._running.pop(key, None)
+        await self._report(answer)
+
+    async def _fetch(self, effect: FetchFiles) -> Event:
+        files = effect.spec.all_files
+        results = await asyncio.gather(*(self._fetcher.fetch(ref) for ref in files), return_exceptions=True)
+        for ref, result in zip(files, results, strict=True):
+            if isinstance(result, FetchError):
+                return FetchFailed(effect.key, ref.kind, str(result))
+            if isinstance(result, BaseException):
+                raise result
+        return Fetched(effect.key)
+
+    async def _run(self, effect: RunJob) -> Event:
+        key, spec = effect.key, effect.spec
+        try:
+            job = await asyncio.to_thread(self._stage, key, spec)
+        except BundleError as error:
+            return ProofUnusable(key, str(error))
+        log.info("a container starts", job=key.name, limit_s=spec.time_limit_s)
+        outcome = await self._runner.run(job)
+        self._metrics.runs.labels(key.role.value, outcome.reason.value).inc()
+        self._metrics.run_seconds.labels(key.role.value).observe(outcome.wall_ms / 1000)
+        log.info(
+            "a container ended",
+            job=key.name,
+            reason=outcome.reason.value,
+            exit_code=outcome.exit_code,
+            wall_ms=outcome.wall_ms,
+            detail=outcome.detail,
+        )
+        if key.role is Role.PROVE:
+            await asyncio.to_thread(self._tasks.save_logs, key.task_id, outcome.stdout, outcome.stderr)
+        return RunFinished(key, outcome)
+
+    def _stage(self, key: JobKey, spec: ContainerSpec) -> Job:
+        folder = self._work / key.name
+        shutil.rmtree(folder, ignore_errors=True)
+        return stage_job(key, spec, folder, self._blob)
+
+    async def _pack(self, effect: PackProof) -> Event:
+        key = effect.key
+        try:
+            proof = await asyncio.to_thread(self._pack_and_keep, key, effect.usage)
+        except BundleError as error:
+            return PackFailed(key, str(error))
+        self._publish(proof.sha256)
+        return ProofStored(key, proof)
+
+    def _pack_and_keep(self, key: JobKey, usage: Usage) -> ProofRecord:
+        bundle, info = pack_output(self._work / key.name)
+        self._store.keep(info.sha256)
+        self._store.adopt(bundle, info.sha256, info.size)
+        self._tasks.save_proof(key.task_id, info.sha256)
+        return ProofRecord(info.sha256, info.size, usage)
+
+    def _blob(self, ref: FileRef) -> Path:
+        path = self._store.find(ref.sha256)
+        if path is None:
+            raise StoreError(f"the {ref.kind.value} {ref.sha256} is gone from the store")
+        return path
+
+    async def _remove(self, key: JobKey, task: asyncio.Task[None] | None) -> None:
+        if task is not None:
+            await asyncio.wait([task])
+        self._store.release(self._held.pop(key, ()))
+        await asyncio.to_thread(shutil.rmtree, self._work / key.name, ignore_errors=True)
