@@ -25,7 +25,7 @@ def decode_strict(message_class: type[M], data: bytes, what: str, code: ErrorCod
 
 
 def decode_canonical(message_class: type[M], data: bytes, what: str) -> M:
-    """A message of ours: exactly one encoding of each message is accepted, the deterministic one."""
+    """A message of ours, or the unsigned envelope: exactly one encoding is accepted, the deterministic one."""
     message = _parse(message_class, data, what, TX_DECODE)
     message.DiscardUnknownFields()
     if message.SerializeToString(deterministic=True) != data:
@@ -38,5 +38,5 @@ def decode_canonical(message_class: type[M], data: bytes, what: str) -> M:
 def _parse(message_class: type[M], data: bytes, what: str, code: ErrorCode) -> M:
     try:
         return message_class.FromString(data)
-    except DecodeError:
+    except (DecodeError, UnicodeDecodeError):  # the latter by protobuf's pure Python backend, for text that isn't UTF-8
         raise code.error(f"{what} is not a {message_class.DESCRIPTOR.full_name}: its bytes don't decode") from None

@@ -64,7 +64,8 @@ def sign_bytes(body_bytes: bytes, auth_info_bytes: bytes, chain_id: str, account
 
 def decode_tx(raw: bytes) -> DecodedTx:
     """TxRaw bytes to a DecodedTx; TxError if they are malformed or a message is invalid."""
-    envelope = decode_strict(TxRaw, raw, "the transaction")
+    # No signature covers the envelope: were several encodings of it valid, anybody could change the transaction's hash.
+    envelope = decode_canonical(TxRaw, raw, "the transaction")
     body = decode_strict(TxBody, envelope.body_bytes, "the transaction's body")
     auth_info = decode_strict(AuthInfo, envelope.auth_info_bytes, "the transaction's auth info")
     if len(body.memo) > MEMO_MAX:
