@@ -29,6 +29,9 @@ class ErrorCode:
         return TxError(self.codespace, self.code, message)
 
 
+# A bug met while working on a transaction: it is refused, the same on every machine.
+INTERNAL = ErrorCode("internal", 1)
+
 # Cosmos SDK's own numbers (types/errors, codespace "sdk"), because wallets act on them.
 TX_DECODE = ErrorCode("sdk", 2)
 UNAUTHORIZED = ErrorCode("sdk", 4)

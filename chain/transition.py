@@ -11,7 +11,7 @@ from chain import schema
 from chain.ante import decode_sized, process_ante
 from chain.beacon import compute_beacon
 from chain.context import BlockEnv, Context
-from chain.errors import TxError
+from chain.errors import INTERNAL, TxError
 from chain.gas import BLOCK_MAX_GAS
 from chain.genesis import apply_genesis, parse_genesis
 from chain.settlement.failure import give_up_queueing, miss_proof_deadline
@@ -123,8 +123,7 @@ def begin_block(context: Context, votes: tuple[CommitVote, ...]) -> None:
 def deliver_tx(context: Context, raw: bytes, signatures: SignatureCache) -> TxResult:
     """One transaction: fee and sequence persist once the ante passed, messages take effect all or none."""
     try:
-        tx = decode_sized(raw, context.params)
-        process_ante(context, tx, signatures)
+        tx = admit_tx(context, raw, signatures)
     except TxError as error:
         return _failure(error)
     layer = context.nested()
@@ -134,11 +133,25 @@ def deliver_tx(context: Context, raw: bytes, signatures: SignatureCache) -> TxRe
         return _failure(error, tx)
     except _FATAL:
         raise
-    except Exception:  # noqa: BLE001  # a bug in a handler fails its transaction, the same on every machine
-        return _failure(TxError("internal", 1, "internal error"), tx)
+    except Exception as error:  # noqa: BLE001  # a bug in a handler fails its transaction, the same on every machine
+        return _failure(_internal(error), tx)
     result = TxResult(data=data, gas_wanted=tx.gas_limit, gas_used=tx.gas, events=tuple(layer.events))
     layer.kv.merge_into_parent()
     return result
+
+
+def admit_tx(context: Context, raw: bytes, signatures: SignatureCache | None) -> DecodedTx:
+    """Decode a transaction and carry out its ante, all or nothing; TxError if it is refused, a bug included."""
+    layer = context.nested()
+    try:
+        tx = decode_sized(raw, context.params)
+        process_ante(layer, tx, signatures)
+    except (TxError, *_FATAL):
+        raise
+    except Exception as error:
+        raise _internal(error) from error
+    layer.kv.merge_into_parent()
+    return tx
 
 
 def execute_messages(context: Context, tx: DecodedTx) -> bytes:
@@ -163,8 +176,7 @@ class CheckState:
     def check(self, raw: bytes, *, recheck: bool) -> TxResult:
         """Whether a transaction may (still) wait in the mempool. On a recheck its signature isn't verified again."""
         try:
-            tx = decode_sized(raw, self._context.params)
-            process_ante(self._context, tx, None if recheck else self._signatures)
+            tx = admit_tx(self._context, raw, None if recheck else self._signatures)
         except TxError as error:
             return _failure(error)
         return TxResult(gas_wanted=tx.gas_limit, gas_used=tx.gas)
@@ -188,12 +200,11 @@ def prepare_proposal(
         if size + len(raw) + 6 > max_bytes:
             break
         try:
-            tx = decode_sized(raw, context.params)
-            if gas + tx.gas > BLOCK_MAX_GAS:
-                break
-            process_ante(context, tx, signatures)
+            tx = admit_tx(context, raw, signatures)
         except TxError:
             continue
+        if gas + tx.gas > BLOCK_MAX_GAS:
+            break
         chosen.append(raw)
         size += len(raw) + 6
         gas += tx.gas
@@ -206,7 +217,9 @@ def process_proposal(txs: tuple[bytes, ...]) -> bool:
     for raw in txs:
         try:
             gas += decode_tx(raw).gas
-        except TxError:
+        except _FATAL:
+            raise
+        except Exception:  # noqa: BLE001, S112  # what doesn't decode, a bug included, does no work in its block either
             continue
     return gas <= BLOCK_MAX_GAS
 
@@ -223,6 +236,10 @@ def _block_context(overlay: Overlay, chain_id: str, height: int, time_ms: int) -
 def _finish(overlay: Overlay, nodes: Getter, results: tuple[TxResult, ...], events: tuple[Event, ...]) -> BlockResult:
     update = Tree(nodes).apply(overlay.writes)
     return BlockResult(results, events, update.root, overlay.writes, update.nodes)
+
+
+def _internal(error: Exception) -> TxError:
+    return INTERNAL.error(f"internal error ({type(error).__name__})")
 
 
 def _failure(error: TxError, tx: DecodedTx | None = None) -> TxResult:
