@@ -6,12 +6,15 @@ The parsers raise KeyError, TypeError, ValueError or AttributeError on an answer
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 Json = Mapping[str, Any]
+# How the application tells Cosmos clients, which read the log, that something doesn't exist.
+_GRPC_STATUS = re.compile(r"^rpc error: code = \w+ desc = ")
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,8 @@ def parse_validators(result: Json) -> tuple[tuple[ValidatorInfo, ...], int]:
 def parse_query_error(result: Json) -> tuple[int, str, str]:
     """An ABCI Query's (code, codespace, log); code 0 is success."""
     response = result["response"]
-    return int(response.get("code") or 0), response.get("codespace") or "", response.get("log") or ""
+    log = _GRPC_STATUS.sub("", response.get("log") or "")
+    return int(response.get("code") or 0), response.get("codespace") or "", log
 
 
 def parse_event(message: Json) -> BlockHeader | None:

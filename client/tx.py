@@ -85,23 +85,18 @@ def sign_tx(
 
 
 def unsigned_tx(messages: Sequence[Message], terms: TxTerms, *, pub_key: bytes) -> bytes:
-    """A ``TxRaw`` with a blank signature, as large as a signed one: what Simulate wants."""
+    """A ``TxRaw`` with an empty signature: what Simulate wants."""
     raw = TxRaw(
-        body_bytes=body_bytes(messages, terms), auth_info_bytes=auth_info_bytes(pub_key, terms), signatures=[bytes(64)]
+        body_bytes=body_bytes(messages, terms), auth_info_bytes=auth_info_bytes(pub_key, terms), signatures=[b""]
     )
     return raw.SerializeToString(deterministic=True)
 
 
-def price_tx(messages: Sequence[Message], terms: TxTerms, *, pub_key: bytes, gas_price_umill: int) -> TxTerms:
+def price_tx(messages: Sequence[Message], terms: TxTerms, gas_price_umill: int) -> TxTerms:
     """``terms`` with exactly the gas that the transaction uses, and its fee at a price for 1,000 gas."""
     message_gas = sum(MESSAGES[pack(message).type_url].gas(message) for message in messages)
-    needed = 0
-    while True:
-        terms = replace(terms, gas_limit=needed, fee_umill=compute_fee(needed, gas_price_umill))
-        # Stating the gas makes the transaction longer, and length costs gas: a second or third round settles it.
-        needed = compute_tx_gas(len(unsigned_tx(messages, terms, pub_key=pub_key)), 1, message_gas)
-        if needed <= terms.gas_limit:
-            return terms
+    gas = compute_tx_gas(len(body_bytes(messages, terms)), 1, message_gas)
+    return replace(terms, gas_limit=gas, fee_umill=compute_fee(gas, gas_price_umill))
 
 
 def decode_response(data: bytes, response_type: type[M], index: int = 0) -> M:

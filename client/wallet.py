@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from cosmos.auth.v1beta1.auth_pb2 import BaseAccount
@@ -121,11 +121,11 @@ class Wallet:
             self._chain_id = status.chain_id
         if status.chain_id != self._chain_id:
             raise WrongChain(f"the node at {self.rpc.url} follows chain {status.chain_id!r}, not {self._chain_id!r}")
-        terms = TxTerms(account.sequence, 0, 0, status.latest_height + self._timeout_blocks, memo)
-        if simulate:
-            await self._simulate(messages, self._priced(messages, terms, price))
         sequence = max(account.sequence, self._next_sequence)
-        terms = self._priced(messages, replace(terms, sequence=sequence), price)
+        terms = TxTerms(sequence, 0, 0, status.latest_height + self._timeout_blocks, memo)
+        terms = price_tx(messages, terms, price)
+        if simulate:
+            await self._simulate(messages, terms)
         return TxPlan(tuple(messages), self._chain_id, account, terms)
 
     async def send(
@@ -245,9 +245,6 @@ class Wallet:
                 results = await self.rpc.block_results(height)
                 return TxInfo(tx_hash(tx), height, index, tx, results.txs[index])
         return None
-
-    def _priced(self, messages: Sequence[Message], terms: TxTerms, gas_price_umill: int) -> TxTerms:
-        return price_tx(messages, terms, pub_key=self.signer.pub_key, gas_price_umill=gas_price_umill)
 
     async def _simulate(self, messages: Sequence[Message], terms: TxTerms) -> None:
         request = SimulateRequest(tx_bytes=unsigned_tx(messages, terms, pub_key=self.signer.pub_key))

@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from client.cli.exit_codes import EXIT_CODES_HELP, SUCCESS, explain
+from client.cli.options import root_options
 
 PLUGIN_GROUP = "mill.commands"
 # Name: where the command is, and its line in the list of commands; read without importing it.
@@ -77,7 +78,8 @@ def _load(plugin: EntryPoint) -> object:
     epilog=EXIT_CODES_HELP,
 )
 @click.version_option(package_name="proofmill", message="mill %(version)s")
-def cli() -> None:
+@root_options
+def cli(**_defaults: object) -> None:
     """Proofmill: have zero-knowledge proofs made, verified and paid for on a network of provers.
 
     \b

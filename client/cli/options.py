@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -16,7 +16,6 @@ from client.quantity import QuantityError, parse_cpu, parse_duration, parse_memo
 DEFAULT_NODE = "http://127.0.0.1:26657"
 FORMATS = ("table", "json", "yaml")
 
-T = TypeVar("T")
 Command = Callable[..., Any]
 
 
@@ -43,51 +42,31 @@ class Sender:
 
 
 def _complete_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    home = ctx.params.get("home") or Path.home() / ".mill"
+    home: Path = ctx.params.get("home") or ctx.find_root().params["home"]
     return sorted(path.stem for path in (home / "keys").glob(f"{incomplete}*.json"))
 
 
-def home_options(command: Command) -> Command:
-    """`-o` and `--home`; the command gets :class:`Settings` first."""
-    return _home_options(_with_settings(command, node=DEFAULT_NODE))
+def _node_option(**attributes: Any) -> Callable[[Command], Command]:
+    text = "CometBFT RPC of the node to ask.  [env: MILL_NODE; default: http://127.0.0.1:26657]"
+    return click.option("--node", metavar="URL", help=text, **attributes)
 
 
-def node_options(command: Command) -> Command:
-    """`-o`, `--home` and `--node`; the command gets :class:`Settings` first."""
-    option = click.option(
-        "--node",
-        default=DEFAULT_NODE,
-        envvar="MILL_NODE",
-        show_default=True,
-        metavar="URL",
-        help="CometBFT RPC of the node to ask.  [env: MILL_NODE]",
+def _home_option(**attributes: Any) -> Callable[[Command], Command]:
+    kind = click.Path(file_okay=False, path_type=Path)
+    text = "Folder of your keys.  [env: MILL_HOME; default: ~/.mill]"
+    return click.option("--home", type=kind, metavar="DIR", help=text, **attributes)
+
+
+def _format_option(**attributes: Any) -> Callable[[Command], Command]:
+    text = "How to print the result.  [env: MILL_FORMAT; default: table]"
+    return click.option("-o", "--format", "output_format", type=click.Choice(FORMATS), help=text, **attributes)
+
+
+def _sender_option(**attributes: Any) -> Callable[[Command], Command]:
+    text = "Key that signs and pays; may be left out if there is only one.  [env: MILL_FROM]"
+    return click.option(
+        "--from", "sender", metavar="NAME|ADDRESS", shell_complete=_complete_keys, help=text, **attributes
     )
-    return _home_options(option(_with_settings(command)))
-
-
-def sender_options(command: Command) -> Command:
-    """:func:`node_options` and those of whoever signs; the command gets a :class:`Sender` second."""
-
-    @functools.wraps(command)
-    def wrapper(
-        settings: Settings, *, sender: str | None, passphrase_file: Path | None, dry_run: bool, **rest: Any
-    ) -> Any:
-        return command(settings, Sender(sender, passphrase_file, dry_run), **rest)
-
-    for option in (
-        click.option("--dry-run", is_flag=True, help="Build, simulate and price the transaction, but send nothing."),
-        passphrase_option,
-        click.option(
-            "--from",
-            "sender",
-            envvar="MILL_FROM",
-            metavar="NAME|ADDRESS",
-            shell_complete=_complete_keys,
-            help="Key that signs and pays; may be left out if there is only one.  [env: MILL_FROM]",
-        ),
-    ):
-        wrapper = option(wrapper)
-    return node_options(wrapper)
 
 
 passphrase_option = click.option(
@@ -99,36 +78,49 @@ passphrase_option = click.option(
 )
 
 
-def _home_options(command: Command) -> Command:
-    home = click.option(
-        "--home",
-        type=click.Path(file_okay=False, path_type=Path),
-        default=lambda: Path.home() / ".mill",
-        envvar="MILL_HOME",
-        show_default="~/.mill",
-        metavar="DIR",
-        help="Folder of your keys.  [env: MILL_HOME]",
-    )
-    output = click.option(
-        "-o",
-        "--format",
-        "output_format",
-        type=click.Choice(FORMATS),
-        default="table",
-        show_default=True,
-        envvar="MILL_FORMAT",
-        help="How to print the result.",
-    )
-    return output(home(command))
+def root_options(command: Command) -> Command:
+    """Options before the command: what holds where the command's own aren't given."""
+    for option in (
+        _sender_option(envvar="MILL_FROM"),
+        _format_option(envvar="MILL_FORMAT", default="table"),
+        _home_option(envvar="MILL_HOME", default=lambda: Path.home() / ".mill"),
+        _node_option(envvar="MILL_NODE", default=DEFAULT_NODE),
+    ):
+        command = option(command)
+    return command
 
 
-def _with_settings(command: Command, **fixed: str) -> Command:
+def home_options(command: Command) -> Command:
+    """`-o` and `--home`; the command gets :class:`Settings` first."""
+
     @functools.wraps(command)
-    def wrapper(*, home: Path, output_format: str, **rest: Any) -> Any:
-        node = fixed.get("node") or rest.pop("node")
-        return command(Settings(node, home, output_format), **rest)
+    def wrapper(*, home: Path | None, output_format: str | None, node: str | None = None, **rest: Any) -> Any:
+        root = click.get_current_context().find_root().params
+        settings = Settings(node or root["node"], home or root["home"], output_format or root["output_format"])
+        return command(settings, **rest)
 
-    return wrapper
+    return _format_option()(_home_option()(wrapper))
+
+
+def node_options(command: Command) -> Command:
+    """`-o`, `--home` and `--node`; the command gets :class:`Settings` first."""
+    return _node_option()(home_options(command))
+
+
+def sender_options(command: Command) -> Command:
+    """:func:`node_options` and those of whoever signs; the command gets a :class:`Sender` second."""
+
+    @functools.wraps(command)
+    def wrapper(
+        settings: Settings, *, sender: str | None, passphrase_file: Path | None, dry_run: bool, **rest: Any
+    ) -> Any:
+        name = sender or click.get_current_context().find_root().params["sender"]
+        return command(settings, Sender(name, passphrase_file, dry_run), **rest)
+
+    dry_run = click.option(
+        "--dry-run", is_flag=True, help="Build, simulate and price the transaction, but send nothing."
+    )
+    return _sender_option()(passphrase_option(dry_run(node_options(wrapper))))
 
 
 class Parsed(click.ParamType[Any]):

@@ -15,7 +15,7 @@ from chain.amount import UCREDIT, format_amount
 from client.cli.follow import finish_task
 from client.cli.options import CPU, DURATION, MEMORY, Sender, Settings, amount_type, node_options, sender_options
 from client.cli.output import emit, pairs
-from client.cli.session import Detail, asking, print_outcome, print_plan, progress_line, sending
+from client.cli.session import Detail, asking, print_outcome, progress_line, sending, show_plan
 from client.errors import InvalidInput
 from client.inputs import InputSpec, parse_input, resolve_inputs
 from client.messages import DEFAULT_QUEUE_TIMEOUT_S
@@ -138,7 +138,7 @@ def run(
     async def work(client: MillClient) -> None:
         message = await _message(client, wanted, request, blob_server, publish=not sender.dry_run)
         if sender.dry_run:
-            print_plan(settings, await client.plan(message))
+            await show_plan(settings, client, message)
             return
         started = started_task(await client.submit(message))
         if not (wait or output):

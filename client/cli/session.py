@@ -80,7 +80,7 @@ def send_transaction(
     async def work(client: MillClient) -> None:
         message = await build(client)
         if sender.dry_run:
-            print_plan(settings, await client.plan(message, memo=memo))
+            await show_plan(settings, client, message, memo)
             return
         outcome = await client.submit(message, memo=memo)
         print_outcome(settings, outcome, describe(outcome))
@@ -88,7 +88,18 @@ def send_transaction(
     sending(settings, sender, work)
 
 
-def print_plan(settings: Settings, plan: TxPlan) -> None:
+async def show_plan(settings: Settings, client: MillClient, message: Message, memo: str = "") -> None:
+    """Simulates and prices a transaction, and prints it instead of sending it."""
+    plan = await client.plan(message, memo=memo)
+    held = (await client.balances(client.address))[UMILL]
+    # A simulation takes no fee.
+    if held < plan.terms.fee_umill:
+        fee, rest = format_amount(plan.terms.fee_umill, UMILL), format_amount(held, UMILL)
+        raise InvalidInput(f"the fee is {fee}, but {client.address} holds {rest}: send it some MILL first")
+    _print_plan(settings, plan)
+
+
+def _print_plan(settings: Settings, plan: TxPlan) -> None:
     messages: list[Plain] = [{"type": pack(message).type_url, **to_plain(message)} for message in plan.messages]
     data: Plain = {
         "dry_run": True,
