@@ -26,13 +26,16 @@ def go_environment(version: str) -> dict[str, str]:
         raise BuildError(
             "this program is built with Go, which isn't installed: run `make setup`, or install Go 1.21 or later"
         )
-    try:
-        answer = subprocess.run([go, "env", "-json", *_MACHINE_SETTINGS], capture_output=True, text=True, check=True)
-        settings: dict[str, str] = json.loads(answer.stdout)
-    except (OSError, ValueError, subprocess.CalledProcessError) as error:
-        raise BuildError(f"{go} can't be asked for its settings: {error}") from error
-    return settings | {
+    return _settings(go) | {
         "GOENV": "off",
         "GOTOOLCHAIN": f"go{version}",
         "PATH": os.pathsep.join([str(Path(go).parent), "/usr/bin", "/bin"]),
     }
+
+
+def _settings(go: str) -> dict[str, str]:
+    done = subprocess.run([go, "env", "-json", *_MACHINE_SETTINGS], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"{go} can't be used for this build: {done.stderr.strip()}")
+    settings: dict[str, str] = json.loads(done.stdout)
+    return settings
