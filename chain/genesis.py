@@ -13,7 +13,7 @@ from proofmill.types.v1.types_pb2 import Resources
 from chain import schema
 from chain.address import decode_address
 from chain.amount import MAX_AMOUNT
-from chain.bank.ledger import get_or_create_account, get_pools
+from chain.bank.ledger import get_or_create_account
 from chain.errors import PROVER_INVALID, TxError
 from chain.fields import check_address, check_resources, check_urls
 from chain.params import ParamsError, validate_params
@@ -52,7 +52,7 @@ def apply_genesis(kv: KV, genesis: Genesis) -> None:
             check_address(genesis.authority, "authority")
             schema.AUTHORITY.set(kv, genesis.authority)
         schema.PARAMS.set(kv, genesis.params)
-        schema.POOLS.set(kv, Pools(network_umill=genesis.network_pool, umill_supply=genesis.network_pool))
+        schema.POOLS.set(kv, _compute_pools(genesis))
         _create_accounts(kv, genesis)
         for prover in genesis.provers:
             _create_prover(kv, prover, genesis.params.prover_bond_min)
@@ -63,9 +63,6 @@ def apply_genesis(kv: KV, genesis: Genesis) -> None:
             schema.VALIDATOR_OPERATORS.set(kv, validator.consensus_address, operator)
     except (ParamsError, TxError) as error:
         raise GenesisError(f"app_state: {error}") from None
-    pools = get_pools(kv)
-    if pools.umill_supply > MAX_AMOUNT or pools.ucredit_supply > MAX_AMOUNT:
-        raise GenesisError(f"app_state: the supply is more than {MAX_AMOUNT} units")
 
 
 def export_genesis(kv: KVReader) -> Genesis:
@@ -83,8 +80,17 @@ def _import_rows(kv: KV, genesis: Genesis) -> None:
         kv.set(row.key, row.value)
 
 
+def _compute_pools(genesis: Genesis) -> Pools:
+    """The first sums, in integers that can't overflow."""
+    bonds = sum(prover.bond for prover in genesis.provers)
+    umill = genesis.network_pool + bonds + sum(account.umill for account in genesis.accounts)
+    ucredit = sum(account.ucredit for account in genesis.accounts)
+    if max(umill, ucredit) > MAX_AMOUNT:
+        raise GenesisError(f"app_state: the supply is more than {MAX_AMOUNT} units")
+    return Pools(network_umill=genesis.network_pool, bonds_umill=bonds, umill_supply=umill, ucredit_supply=ucredit)
+
+
 def _create_accounts(kv: KV, genesis: Genesis) -> None:
-    umill = ucredit = 0
     for entry in genesis.accounts:
         address = check_address(entry.address, "an account's address")
         if schema.ACCOUNTS.has(kv, address):
@@ -92,14 +98,6 @@ def _create_accounts(kv: KV, genesis: Genesis) -> None:
         account = get_or_create_account(kv, address)
         account.umill, account.ucredit = entry.umill, entry.ucredit
         schema.ACCOUNTS.set(kv, address, account)
-        umill += entry.umill
-        ucredit += entry.ucredit
-    pools = get_pools(kv)
-    if max(umill, ucredit) > MAX_AMOUNT:
-        raise GenesisError(f"app_state: the accounts hold more than {MAX_AMOUNT} units")
-    pools.umill_supply += umill
-    pools.ucredit_supply += ucredit
-    schema.POOLS.set(kv, pools)
 
 
 def _create_prover(kv: KV, entry: GenesisProver, bond_min: int) -> None:
@@ -124,7 +122,3 @@ def _create_prover(kv: KV, entry: GenesisProver, bond_min: int) -> None:
             bond=entry.bond,
         ),
     )
-    pools = get_pools(kv)
-    pools.umill_supply += entry.bond
-    pools.bonds_umill += entry.bond
-    schema.POOLS.set(kv, pools)

@@ -71,12 +71,29 @@ def bond_umill(kv: KV, operator: bytes, amount: int) -> None:
     schema.POOLS.set(kv, pools)
 
 
-def mint_umill(kv: KV, address: bytes, amount: int) -> None:
-    """New coins for an account."""
+def mint_umill(kv: KV, address: bytes, wanted: int) -> int:
+    """Up to `wanted` new coins for an account, as far as the supply may grow; returns how many."""
     pools = get_pools(kv)
+    amount = _room(pools, wanted)
     pools.umill_supply += amount
     schema.POOLS.set(kv, pools)
     add_umill(kv, address, amount)
+    return amount
+
+
+def mint_inflation(kv: KV, wanted: int) -> None:
+    """Up to `wanted` new coins for the fee pool, as far as the supply may grow."""
+    pools = get_pools(kv)
+    amount = _room(pools, wanted)
+    if amount:
+        pools.umill_supply += amount
+        pools.fees_umill += amount
+        schema.POOLS.set(kv, pools)
+
+
+def _room(pools: Pools, wanted: int) -> int:
+    """What of an amount can be minted: a block must never stop at a sum that doesn't fit."""
+    return min(wanted, MAX_AMOUNT - pools.umill_supply)
 
 
 def mint_ucredit(kv: KV, address: bytes, amount: int) -> None:

@@ -81,8 +81,7 @@ def _pay(context: Context, task: Task, progress: Progress) -> None:
 def _reward(context: Context, task: Task, progress: Progress, operator: bytes, ucredit: int, kind: PayoutKind) -> None:
     """Mint one share for an operator, with the network pool's subsidy on top, and count it."""
     kv, recipient = context.kv, encode_address(operator)
-    umill = ucredit * task.terms.credit_price_umill // _UCREDIT_PER_CREDIT
-    mint_umill(kv, operator, umill)
+    umill = mint_umill(kv, operator, ucredit * task.terms.credit_price_umill // _UCREDIT_PER_CREDIT)
     progress.payouts.append(Payout(kind=kind, recipient=recipient, ucredit=ucredit, umill=umill))
     subsidy = pay_subsidy(kv, operator, umill * task.terms.subsidy_bp // BASIS_POINTS)
     if subsidy:

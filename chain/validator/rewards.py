@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chain import schema
-from chain.bank.ledger import add_umill, get_pools, take_fees
+from chain.bank.ledger import add_umill, get_pools, mint_inflation, take_fees
 
 if TYPE_CHECKING:
     from chain.context import Context
@@ -25,12 +25,7 @@ def pay_validators(context: Context, votes: tuple[CommitVote, ...]) -> None:
     total_power = sum(power for _, power in signers)
     if not total_power:
         return
-    inflation = context.params.inflation_per_block
-    if inflation:
-        pools = get_pools(kv)
-        pools.umill_supply += inflation
-        pools.fees_umill += inflation
-        schema.POOLS.set(kv, pools)
+    mint_inflation(kv, context.params.inflation_per_block)
     amount = take_fees(kv)
     paid = 0
     for operator, power in signers:
