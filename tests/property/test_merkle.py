@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from hashlib import sha256
 
 from hypothesis import given, strategies as st
@@ -94,3 +95,16 @@ def test_paths_that_only_an_attackers_work_makes_so_long(batches: list[dict[byte
         state = {key: value for key, value in merged.items() if value is not None}
         assert update.root == model_root(state)
         assert Tree({}).apply(state).nodes == nodes
+
+
+def test_a_tree_of_thousands_of_keys() -> None:
+    draw = random.Random(3)
+    state: dict[bytes, bytes] = {}
+    nodes: dict[bytes, bytes] = {}
+    for _ in range(4):
+        batch = {b"%d" % draw.randrange(8000): draw.choice([None, b"a", b"b", b"c"]) for _ in range(3000)}
+        update = Tree(nodes).apply(batch)
+        write(nodes, update.nodes)
+        merged = {**state, **batch}
+        state = {key: value for key, value in merged.items() if value is not None}
+        assert update.root == model_root(state)
