@@ -5,6 +5,8 @@ from __future__ import annotations
 from proofmill.params.v1.state_pb2 import NodePrice, Params
 from proofmill.types.v1.types_pb2 import Resources
 
+from chain.amount import MAX_AMOUNT
+
 SECOND_MS = 1_000
 MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
@@ -13,6 +15,8 @@ GIB = 1 << 30
 MIB = 1 << 20
 BASIS_POINTS = 10_000
 _MICRO = 1_000_000
+_YEARS_MS = 10 * 366 * DAY_MS
+_UINT32_MAX = (1 << 32) - 1
 
 
 class ParamsError(ValueError):
@@ -71,9 +75,10 @@ def default_params() -> Params:
 
 def validate_params(params: Params) -> None:
     """ParamsError, naming the parameter, unless the chain can run with these."""
-    for name in _POSITIVE:
-        if getattr(params, name) == 0:
-            raise ParamsError(f"the parameter {name} is 0 or missing; it must be at least 1")
+    for name, least, most in _RANGES:
+        value = getattr(params, name)
+        if not least <= value <= most:
+            raise ParamsError(f"the parameter {name} is {value or '0 or missing'}; it must be {least} to {most}")
     for name in _SHARES:
         if getattr(params, name) > BASIS_POINTS:
             raise ParamsError(f"the parameter {name} is {getattr(params, name)} basis points, more than the whole")
@@ -82,42 +87,52 @@ def validate_params(params: Params) -> None:
         raise ParamsError(
             f"prover_share_bp, verifier_share_bp and network_share_bp sum to {split} instead of {BASIS_POINTS}"
         )
-    if params.verdict_quorum_bp * 2 <= BASIS_POINTS:
-        raise ParamsError("verdict_quorum_bp must be more than half, or two verdicts could both win")
     cpu, gpu = params.cpu_node, params.gpu_node
     for name, node in (("cpu_node", cpu), ("gpu_node", gpu)):
-        if not (node.resources.cpu_millis and node.resources.memory_bytes and node.ucredit_per_hour):
-            raise ParamsError(f"{name} must state cpu_millis, memory_bytes and ucredit_per_hour above 0")
+        if not (node.resources.cpu_millis and node.resources.memory_bytes):
+            raise ParamsError(f"{name} must state cpu_millis and memory_bytes above 0")
+        if not 1 <= node.ucredit_per_hour <= MAX_AMOUNT:
+            raise ParamsError(f"{name} must state ucredit_per_hour from 1 to {MAX_AMOUNT}")
     if cpu.resources.gpus or not gpu.resources.gpus:
         raise ParamsError("cpu_node must have no GPU and gpu_node at least one")
 
 
-_POSITIVE = (
-    "accept_window_blocks",
-    "decline_window_ms",
-    "misses_to_jail",
-    "miss_window_ms",
-    "transfer_bytes_per_second",
-    "prover_bond_min",
-    "prover_share_bp",
-    "commit_window_ms",
-    "reveal_window_ms",
-    "committee_min",
-    "verdict_quorum_bp",
-    "verification_rounds_max",
-    "program_strikes_max",
-    "program_strike_window_ms",
-    "retest_idle_after_ms",
-    "retest_random_blocks",
-    "inputs_max",
-    "assignments_per_block_max",
-    "draw_looks_max",
-    "credit_price_umill",
-    "tx_bytes_max",
-    "time_limit_max_s",
-    "queue_timeout_max_s",
-    "verifier_time_limit_max_s",
-    "blob_max_bytes",
+# (name, least, most): within these no sum or product that a block computes outgrows its 64-bit field, and no block has
+# to do more than it can.
+_RANGES = (
+    ("accept_window_blocks", 1, 1_000_000),
+    ("decline_limit", 0, 1_000),
+    ("decline_window_ms", 1, _YEARS_MS),
+    ("misses_to_jail", 1, 1_000),
+    ("miss_window_ms", 1, _YEARS_MS),
+    ("transfer_allowance_ms", 0, _YEARS_MS),
+    ("transfer_bytes_per_second", MIB, MAX_AMOUNT),
+    ("prover_bond_min", 1, MAX_AMOUNT),
+    ("exit_cooldown_ms", 0, _YEARS_MS),
+    ("retest_idle_after_ms", 1, _YEARS_MS),
+    ("retest_random_blocks", 1, _UINT32_MAX),
+    ("prover_share_bp", 1, BASIS_POINTS),
+    ("commit_window_ms", 1, _YEARS_MS),
+    ("reveal_window_ms", 1, _YEARS_MS),
+    ("committee_min", 1, 1_000),
+    # More than half, or two verdicts could both win.
+    ("verdict_quorum_bp", BASIS_POINTS // 2 + 1, BASIS_POINTS),
+    ("verification_rounds_max", 1, 8),
+    ("program_strikes_max", 1, 1_000),
+    ("program_strike_window_ms", 1, _YEARS_MS),
+    ("inputs_max", 1, 1_024),
+    ("inline_max_bytes", 0, 16 * MIB),
+    ("assignments_per_block_max", 1, 100_000),
+    ("draw_looks_max", 1, 100_000),
+    ("credit_price_umill", 1, MAX_AMOUNT),
+    ("gas_price_umill", 0, MAX_AMOUNT),
+    ("tx_bytes_max", 1, 64 * MIB),
+    ("deploy_fee_per_kib", 0, MAX_AMOUNT),
+    ("time_limit_max_s", 1, _YEARS_MS // SECOND_MS),
+    ("queue_timeout_max_s", 1, _YEARS_MS // SECOND_MS),
+    ("verifier_time_limit_max_s", 1, _YEARS_MS // SECOND_MS),
+    ("blob_max_bytes", 1, 1 << 50),
+    ("inflation_per_block", 0, MAX_AMOUNT),
 )
 _SHARES = (
     "prover_share_bp",
