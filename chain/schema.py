@@ -61,7 +61,7 @@ ASSIGNMENTS: Final = Map(b"\x43", "assignments", Pair(U64, ADDRESS), Proto(task_
 PENDING: Final = KeySet(b"\x44", "pending", Quad(U64, U32, HASH, U64))
 # (height, task): offers that expire when a block of that height begins.
 OFFER_DEADLINES: Final = KeySet(b"\x45", "offer_deadlines", Pair(U64, U64))
-# (block time in ms, kind, task): what happens when the first block of that time or a later one begins.
+# (block time in ms, kind, task): what happens when the first block after one of that time or a later one begins.
 DEADLINES: Final = KeySet(b"\x46", "deadlines", Triple(U64, U32, U64))
 # Proved in the last block: their committees are drawn in this one.
 PROVED: Final = KeySet(b"\x47", "proved", U64)

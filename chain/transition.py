@@ -95,18 +95,24 @@ def apply_block(values: KVReader, nodes: Getter, block: BlockInput, signatures: 
     """A block on the committed state (its values and tree nodes): protocol §6, the whole life of a block."""
     overlay = Overlay(values)
     context = _block_context(overlay, block.chain_id, block.height, block.time_ms)
-    begin_block(context, block.votes)
+    begin_block(context, block.votes, schema.LAST_BLOCK_TIME.get(overlay) or 0)
     results = tuple(deliver_tx(context, raw, signatures) for raw in block.txs)
     schema.LAST_BLOCK_HASH.set(overlay, block.hash)
     schema.LAST_BLOCK_TIME.set(overlay, block.time_ms)
     return _finish(overlay, nodes, results, tuple(context.events))
 
 
-def begin_block(context: Context, votes: tuple[CommitVote, ...]) -> None:
-    """All that becomes due with a new block, before its transactions."""
+def begin_block(context: Context, votes: tuple[CommitVote, ...], due_ms: int) -> None:
+    """All that becomes due with a new block, before its transactions.
+
+    What is due is what the last block's time, `due_ms`, had reached: so after a deadline was set, and however long the
+    chain stood still since, there is a block in which it can still be met.
+    """
     pay_validators(context, votes)
     settle_decided(context)
-    for deadline, task_id in take_due(context.kv, context.block.time_ms):
+    # First, so that a task whose offers outlasted its queue timeout ends instead of being offered on and on.
+    expire_offers(context)
+    for deadline, task_id in take_due(context.kv, due_ms):
         if deadline == Deadline.QUEUE:
             give_up_queueing(context, task_id)
         elif deadline == Deadline.PROOF:
@@ -115,7 +121,6 @@ def begin_block(context: Context, votes: tuple[CommitVote, ...]) -> None:
             end_commit_window(context, task_id)
         elif deadline == Deadline.REVEAL:
             end_reveal_window(context, task_id)
-    expire_offers(context)
     draw_committees(context)
     assign_pending(context)
 

@@ -125,5 +125,5 @@ def withdraw_offer(
     progress.offered_height = 0
     schema.PROGRESS.set(kv, task.id, progress)
     enqueue(kv, task)
-    # The time may have passed while the offer stood: then the task ends at the next block.
+    # The time may have passed while the offer stood: then the task ends when deadlines are next looked at.
     set_deadline(kv, task.queue_deadline_ms, Deadline.QUEUE, task.id)

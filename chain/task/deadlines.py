@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from chain import schema
 
 if TYPE_CHECKING:
     from chain.state.kv import KV
+
+
+# In one block: thousands of tasks may have been given the same deadline, to make a block last.
+_DUE_MAX = 5_000
 
 
 class Deadline(IntEnum):
@@ -28,9 +33,9 @@ def clear_deadline(kv: KV, time_ms: int, deadline: Deadline, task_id: int) -> No
     schema.DEADLINES.delete(kv, (time_ms, deadline, task_id))
 
 
-def take_due(kv: KV, now_ms: int) -> list[tuple[Deadline, int]]:
-    """Remove and return what is due at or before `now_ms`, oldest first."""
-    due = list(schema.DEADLINES.keys(kv, end=(now_ms + 1, 0, 0)))
+def take_due(kv: KV, due_ms: int) -> list[tuple[Deadline, int]]:
+    """Remove and return what is due at or before `due_ms`, oldest first; what is too much for a block stays."""
+    due = list(islice(schema.DEADLINES.keys(kv, end=(due_ms + 1, 0, 0)), _DUE_MAX))
     for key in due:
         schema.DEADLINES.delete(kv, key)
     return [(Deadline(kind), task_id) for _, kind, task_id in due]
