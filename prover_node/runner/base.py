@@ -66,9 +66,9 @@ class Job:
 
     ``image`` is an OCI-layout or docker-archive tar whose sha256 the caller has already compared
     with ``image_sha256`` (hex). An empty ``command`` means the image's own entry point and cmd; a
-    given one replaces both. The directories are on this machine and readable by everyone (see
-    :func:`prover_node.contract.stage_files`). ``output_dir`` must be an existing, empty directory;
-    it is filled when the job ends, and is ``None`` for verifiers.
+    given one replaces both. The mounted directories and their files must be readable by everyone,
+    though nobody need be able to walk to them. ``output_dir`` must be an existing, empty directory;
+    it is filled when the program has exited, and is ``None`` for verifiers.
     """
 
     id: str

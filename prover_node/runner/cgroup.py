@@ -89,6 +89,13 @@ async def destroy(hierarchy: Hierarchy, node: str, job: str) -> None:
                 break
 
 
+def forget(hierarchy: Hierarchy, node: str) -> None:
+    """Remove the directories that hold this node's groups, if there are none left."""
+    for root in hierarchy.roots(node):
+        with contextlib.suppress(OSError):
+            root.rmdir()
+
+
 def jobs(hierarchy: Hierarchy, node: str) -> set[str]:
     """The jobs of this node for which there is a group."""
     found: set[str] = set()

@@ -48,7 +48,7 @@ from prover_node.runner.logs import LogBuffer
 from prover_node.runner.output import OutputStage, remove_home
 from prover_node.runner.rootfs import check_layers
 
-DEFAULT_URL = "unix:///var/run/docker.sock"
+_SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
 
 _NODE_LABEL, _JOB_LABEL = "proofmill.node", "proofmill.job"
 _REPOSITORY = "proofmill-program"
@@ -124,16 +124,16 @@ class DockerRunner:
     async def start(
         cls, node_id: str, state_dir: Path, *, url: str | None = None, gpu_ids: tuple[str, ...] | None = None
     ) -> DockerRunner:
-        """A runner on the engine at ``url`` (``unix://…``; default: DOCKER_HOST, or Docker's own socket).
+        """A runner on the engine at ``url`` (``unix://…``), by default DOCKER_HOST, Docker's or Podman's socket.
 
         ``gpu_ids`` are the GPUs to hand out, by default all that this machine has. Raises
         :class:`RunnerError` if no engine answers there, or not one that can keep the contract.
         """
-        url = url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
+        url = url or os.environ.get("DOCKER_HOST") or _default_url()
         if not url.startswith("unix://"):
             raise RunnerError(f"the docker runner needs an engine on this machine (unix://…), not {url}")
         try:
-            # Named and larger than the number of jobs: attached streams keep their connections.
+            # Attached streams keep their connections, so there can be as many as threads.
             api = await asyncio.to_thread(APIClient, url, version="auto", max_pool_size=_MAX_THREADS)
         except _EngineErrors as error:
             raise RunnerError(f"no container engine answers at {url}: {error}") from error
@@ -216,6 +216,8 @@ class DockerRunner:
             await self._stop(run, Reason.CANCELLED)
         for run in running:
             await run.released.wait()
+        if self._hierarchy is not None:
+            cgroup.forget(self._hierarchy, self._node_id)
         self._threads.shutdown()
         self._api.close()
 
@@ -512,6 +514,11 @@ class DockerRunner:
     async def _in_thread(self, function: Callable[..., _T], *arguments: object, **named: object) -> _T:
         call = partial(function, *arguments, **named)
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _default_url() -> str:
+    """The socket of the engine that this machine has; Docker's where it has none, for the error message."""
+    return f"unix://{next((path for path in _SOCKETS if path.is_socket()), _SOCKETS[0])}"
 
 
 def _read_frames(attached: IO[bytes], stdout: LogBuffer, stderr: LogBuffer) -> None:

@@ -177,6 +177,10 @@ class SandboxRunner:
             run.stop(Reason.CANCELLED)
         for run in running:
             await run.released.wait()
+        if self._hierarchy is not None:
+            cgroup.forget(self._hierarchy, self._node_id)
+        with contextlib.suppress(OSError):  # what an earlier process left is for cleanup_orphans
+            self._home.rmdir()
 
     async def _probe(self) -> None:
         command = [*self._launcher(None, None), *self._bubblewrap.base_arguments(Path("/"), 1 << 20)]

@@ -33,7 +33,7 @@ def directory(name: str, mode: int = 0o755) -> Entry:
 def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> Entry:
     """A symbolic link, or with LNKTYPE a hard one."""
     info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, target
+    info.type, info.linkname, info.mode = kind, target, 0o755
     return info, b""
 
 
