@@ -16,6 +16,7 @@ from chain.errors import (
     INSUFFICIENT_FUNDS,
     INVALID_PUB_KEY,
     OUT_OF_GAS,
+    TX_DECODE,
     TX_TIMEOUT_HEIGHT,
     TX_TOO_LARGE,
     UNAUTHORIZED,
@@ -73,6 +74,8 @@ def check_limits(context: Context, tx: DecodedTx) -> None:
 
 
 def _check_signer(context: Context, tx: DecodedTx, signer: Signer, signatures: SignatureCache | None) -> Account:
+    if not signer.is_direct:
+        raise TX_DECODE.error("the signer info states no sign mode: sign in SIGN_MODE_DIRECT")
     account = schema.ACCOUNTS.get(context.kv, signer.address)
     if account is None:
         raise UNKNOWN_ADDRESS.error(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cosmos.crypto.secp256k1.keys_pb2 import PubKey
-from cosmos.tx.signing.v1beta1.signing_pb2 import SIGN_MODE_DIRECT
+from cosmos.tx.signing.v1beta1.signing_pb2 import SIGN_MODE_DIRECT, SIGN_MODE_UNSPECIFIED
 from cosmos.tx.v1beta1.tx_pb2 import AuthInfo, SignDoc, SignerInfo, TxBody, TxRaw
 
 from chain.amount import UMILL
@@ -35,6 +35,8 @@ class Signer:
     # 33 bytes, or None where the signer relies on the key that the chain already knows.
     pub_key: bytes | None
     sequence: int
+    # Wallets leave the sign mode open in a simulation; nothing else may.
+    is_direct: bool
     # 64 bytes; anything in a simulation.
     signature: bytes
 
@@ -128,14 +130,12 @@ def _decode_signers(
             f"{len(signatures)} signatures"
         )
     return tuple(
-        Signer(address, _decode_pub_key(info), info.sequence, signature)
+        Signer(address, _decode_pub_key(info), info.sequence, _decode_is_direct(info), signature)
         for address, info, signature in zip(required.values(), infos, signatures, strict=True)
     )
 
 
 def _decode_pub_key(info: SignerInfo) -> bytes | None:
-    if info.mode_info.single.mode != SIGN_MODE_DIRECT:
-        raise TX_DECODE.error("only SIGN_MODE_DIRECT with a single key per signer is supported")
     if not info.HasField("public_key"):
         return None
     if info.public_key.type_url != PUB_KEY_URL:
@@ -144,6 +144,13 @@ def _decode_pub_key(info: SignerInfo) -> bytes | None:
     if len(key) != 33 or key[0] not in (2, 3):
         raise INVALID_PUB_KEY.error("the public key is not a compressed point of secp256k1 (33 bytes)")
     return key
+
+
+def _decode_is_direct(info: SignerInfo) -> bool:
+    mode = info.mode_info.single.mode
+    if mode not in (SIGN_MODE_DIRECT, SIGN_MODE_UNSPECIFIED):
+        raise TX_DECODE.error("only SIGN_MODE_DIRECT with a single key per signer is supported")
+    return mode == SIGN_MODE_DIRECT
 
 
 def _decode_fee(auth_info: AuthInfo) -> int:
