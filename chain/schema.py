@@ -14,11 +14,15 @@ from proofmill.prover.v1 import state_pb2 as prover_pb
 from proofmill.task.v1 import state_pb2 as task_pb
 from proofmill.verification.v1 import state_pb2 as verification_pb
 
+from chain.address import decode_address
 from chain.state.collections import (
     BytesValue,
     Collection,
+    Index,
+    IndexedMap,
     Item,
     KeySet,
+    KeyValue,
     Map,
     Proto,
     Sequence,
@@ -26,7 +30,7 @@ from chain.state.collections import (
     U64Value,
     check_unique_prefixes,
 )
-from chain.state.keys import ADDRESS, HASH, U32, U64, Pair, Quad, Triple
+from chain.state.keys import ADDRESS, HASH, STRING, U32, U64, Pair, Quad, Triple
 
 # The chain itself.
 PARAMS: Final = Item(b"\x01", "params", Proto(params_pb.Params))
@@ -42,7 +46,10 @@ ACCOUNT_NUMBERS: Final = Sequence(b"\x11", "account_numbers", start=0)
 POOLS: Final = Item(b"\x12", "pools", Proto(credits_pb.Pools))
 
 # Programs.
-PROGRAMS: Final = Map(b"\x20", "programs", HASH, Proto(program_pb.Program))
+PROGRAMS_BY_NAME: Final[Index[str, bytes, program_pb.Program]] = Index(
+    b"\x21", "programs_by_name", STRING, lambda _id, program: (program.spec.name,)
+)
+PROGRAMS: Final = IndexedMap(b"\x20", "programs", HASH, Proto(program_pb.Program), (PROGRAMS_BY_NAME,))
 
 # Provers. ACTIVE_PROVERS is dense: positions 0 … ACTIVE_COUNT − 1.
 PROVERS: Final = Map(b"\x30", "provers", ADDRESS, Proto(prover_pb.Prover))
@@ -54,11 +61,17 @@ DUTIES: Final = KeySet(b"\x34", "duties", Triple(ADDRESS, U32, U64))
 
 # Tasks.
 TASK_IDS: Final = Sequence(b"\x40", "task_ids")
-TASKS: Final = Map(b"\x41", "tasks", U64, Proto(task_pb.Task))
+TASKS_BY_USER: Final[Index[bytes, int, task_pb.Task]] = Index(
+    b"\x49", "tasks_by_user", ADDRESS, lambda _id, task: (decode_address(task.user),)
+)
+TASKS: Final = IndexedMap(b"\x41", "tasks", U64, Proto(task_pb.Task), (TASKS_BY_USER,))
 PROGRESS: Final = Map(b"\x42", "progress", U64, Proto(task_pb.Progress))
 ASSIGNMENTS: Final = Map(b"\x43", "assignments", Pair(U64, ADDRESS), Proto(task_pb.Assignment))
 # (workflow, aggregation round, program, task): protocol §6.2's order of service.
-PENDING: Final = KeySet(b"\x44", "pending", Quad(U64, U32, HASH, U64))
+_SERVICE_ORDER: Final = Quad(U64, U32, HASH, U64)
+PENDING: Final = KeySet(b"\x44", "pending", _SERVICE_ORDER)
+# Where the next block goes on looking, if the last one couldn't look at all that wait.
+PENDING_NEXT: Final = Item(b"\x4a", "pending_next", KeyValue(_SERVICE_ORDER))
 # (height, task): offers that expire when a block of that height begins.
 OFFER_DEADLINES: Final = KeySet(b"\x45", "offer_deadlines", Pair(U64, U64))
 # (block time in ms, kind, task): what happens when the first block after one of that time or a later one begins.
@@ -67,8 +80,6 @@ DEADLINES: Final = KeySet(b"\x46", "deadlines", Triple(U64, U32, U64))
 PROVED: Final = KeySet(b"\x47", "proved", U64)
 # The verdict became final in the last block: settled in this one.
 DECIDED: Final = KeySet(b"\x48", "decided", U64)
-# By (user, task).
-TASKS_BY_USER: Final = KeySet(b"\x49", "tasks_by_user", Pair(ADDRESS, U64))
 
 # Verification.
 ROUNDS: Final = Map(b"\x50", "rounds", Pair(U64, U32), Proto(verification_pb.Round))
@@ -94,11 +105,11 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     PROGRESS,
     ASSIGNMENTS,
     PENDING,
+    PENDING_NEXT,
     OFFER_DEADLINES,
     DEADLINES,
     PROVED,
     DECIDED,
-    TASKS_BY_USER,
     ROUNDS,
     VOTES,
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from chain.state.errors import StateError
 from chain.state.keys import KeyCodec, TupleKey
 from chain.state.kv import KV, KVReader, prefix_end
-from chain.state.values import BytesValue, Proto, StringValue, U64Value, Unit, ValueCodec
+from chain.state.values import BytesValue, KeyValue, Proto, StringValue, U64Value, Unit, ValueCodec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence as SequenceOf
@@ -23,6 +23,7 @@ __all__ = [
     "IndexedMap",
     "Item",
     "KeySet",
+    "KeyValue",
     "Map",
     "Proto",
     "Sequence",

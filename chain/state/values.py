@@ -7,7 +7,9 @@ from typing import Generic, Protocol, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from chain.state.errors import StateError
+from chain.state.keys import KeyCodec
 
+K = TypeVar("K")
 V = TypeVar("V")
 M = TypeVar("M", bound=Message)
 
@@ -48,6 +50,21 @@ class Proto(Generic[M]):
             return self._class.FromString(data)
         except DecodeError:
             raise StateError(f"stored bytes are not a {self._class.__name__}: {data[:64].hex()}") from None
+
+
+class KeyValue(Generic[K]):
+    """A key of some collection, stored as a value."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: KeyCodec[K]) -> None:
+        self._key = key
+
+    def encode(self, value: K) -> bytes:
+        return self._key.encode(value)
+
+    def decode(self, data: bytes) -> K:
+        return self._key.decode(data)
 
 
 class _U64Value:

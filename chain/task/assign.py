@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from proofmill.task.v1.event_pb2 import EventOfferExpired, EventTaskOffered
 from proofmill.task.v1.state_pb2 import (
@@ -29,36 +30,60 @@ if TYPE_CHECKING:
     from proofmill.types.v1.types_pb2 import Resources
 
     from chain.context import Context
+    from chain.state.kv import KVReader
+
+# Sizes that found nobody: comparing with more of them would cost more than looking.
+_SIZES_REMEMBERED: Final = 16
 
 
 def assign_pending(context: Context) -> None:
     """Offer as many pending tasks as the parameters allow, in the order of service.
 
-    Looking at provers is bounded for the block as a whole. Free resources only shrink while tasks are assigned, so
-    once a size found nobody, the same size or a larger one isn't tried again in this block.
+    Looking at tasks and at provers is bounded for the block as a whole; what wasn't looked at comes first in the next.
+    Free resources only shrink while tasks are assigned, so once a size found nobody, the same size or a larger one
+    isn't tried again in this block.
     """
     kv, params = context.kv, context.params
+    visits = params.assignments_per_block_max * 4
     looks_left = params.assignments_per_block_max * 8 + params.draw_looks_max
     hopeless: list[Resources] = []
     assigned = 0
-    for _, _, _, task_id in list(schema.PENDING.keys(kv)):
-        if assigned == params.assignments_per_block_max or looks_left <= 0:
+    go_on = None
+    for visited, key in enumerate(_get_waiting(kv, visits + 1)):
+        if assigned == params.assignments_per_block_max:
             break
+        if visited == visits or looks_left <= 0:
+            go_on = key
+            break
+        task_id = key[3]
         task = schema.TASKS.require(kv, task_id)
         if any(fits(size, task.resources) for size in hopeless):
             continue
         progress = schema.PROGRESS.require(kv, task_id)
-        passed_over = tuple(decode_address(operator) for operator in progress.passed_over)
+        passed_over = frozenset(decode_address(operator) for operator in progress.passed_over)
         found, looked = draw_prover(
             context, task_id, len(passed_over), task.resources, passed_over, min(looks_left, params.draw_looks_max)
         )
         looks_left -= looked
         if found is None:
-            if not passed_over:
+            if not passed_over and len(hopeless) < _SIZES_REMEMBERED:
                 hopeless.append(task.resources)
             continue
         _offer(context, task, progress, *found)
         assigned += 1
+    if go_on is not None:
+        schema.PENDING_NEXT.set(kv, go_on)
+    elif schema.PENDING_NEXT.get(kv) is not None:
+        schema.PENDING_NEXT.delete(kv)
+
+
+def _get_waiting(kv: KVReader, count: int) -> list[tuple[int, int, bytes, int]]:
+    """Up to `count` keys of pending tasks in the order of service, from where the last block stopped looking."""
+    start = schema.PENDING_NEXT.get(kv)
+    keys = list(islice(schema.PENDING.keys(kv, start=start), count))
+    if start is not None and len(keys) < count:
+        keys += islice(schema.PENDING.keys(kv, end=start), count - len(keys))
+    return keys
 
 
 def _offer(context: Context, task: Task, progress: Progress, operator: bytes, prover: Prover) -> None:

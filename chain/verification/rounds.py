@@ -54,8 +54,8 @@ def compute_committee_size(context: Context, round_: int) -> int:
 def _start_round(context: Context, task: Task, progress: Progress) -> None:
     kv, block = context.kv, context.block
     round_ = progress.round + 1
-    provers = tuple(key[1] for key in schema.ASSIGNMENTS.keys(kv, prefix_of=(task.id,)))
-    earlier = tuple(key[2] for key in schema.VOTES.keys(kv, prefix_of=(task.id,)))
+    provers = frozenset(key[1] for key in schema.ASSIGNMENTS.keys(kv, prefix_of=(task.id,)))
+    earlier = frozenset(key[2] for key in schema.VOTES.keys(kv, prefix_of=(task.id,)))
     size = compute_committee_size(context, round_)
     members = draw_committee(context, task.id, round_, size, provers, earlier)
     program = schema.PROGRAMS.require(kv, task.program_id)
