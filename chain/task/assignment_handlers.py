@@ -8,8 +8,10 @@ from proofmill.task.v1.event_pb2 import EventTaskAccepted, EventTaskDeclined
 from proofmill.task.v1.state_pb2 import (
     ASSIGNMENT_STATUS_ACCEPTED,
     ASSIGNMENT_STATUS_DECLINED,
+    ASSIGNMENT_STATUS_FAILED,
     ASSIGNMENT_STATUS_OFFERED,
     ASSIGNMENT_STATUS_PROVED,
+    ASSIGNMENT_STATUS_TIMED_OUT,
     TASK_STATUS_RUNNING,
 )
 from proofmill.task.v1.tx_pb2 import (
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
     from chain.context import Context
 
 REASON_BYTES_MAX = 256
+_ONCE_ACCEPTED = (
+    ASSIGNMENT_STATUS_ACCEPTED,
+    ASSIGNMENT_STATUS_PROVED,
+    ASSIGNMENT_STATUS_FAILED,
+    ASSIGNMENT_STATUS_TIMED_OUT,
+)
 
 
 def validate_accept_tasks(message: MsgAcceptTasks) -> None:
@@ -52,7 +60,7 @@ def _accept(context: Context, operator: bytes, task_id: int) -> None:
     kv, now = context.kv, context.block.time_ms
     task = require_task(kv, task_id)
     assignment = require_assignment(kv, task_id, operator)
-    if assignment.status in (ASSIGNMENT_STATUS_ACCEPTED, ASSIGNMENT_STATUS_PROVED):
+    if assignment.status in _ONCE_ACCEPTED:
         return  # a repeat
     if assignment.status != ASSIGNMENT_STATUS_OFFERED:
         raise OFFER_CLOSED.error(f"the offer of task {task_id} is closed: it expired or was declined")
