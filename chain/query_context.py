@@ -73,15 +73,20 @@ def map_rows(
     """The rows of a map whose keys are raw bytes of one size, for `paginate`: its page keys are the map's keys."""
 
     def rows(start: bytes, reverse: bool) -> Iterator[tuple[bytes, T]]:
-        if start and len(start) != key_size:
-            raise INVALID_REQUEST.error("pagination.key is not one that an earlier page returned")
-        if not start:
-            return collection.iterate(kv, reverse=reverse)
-        if not reverse:
-            return collection.iterate(kv, start=start)
-        # `end` is exclusive: the row after the one to begin with, unless there can be none.
-        after = int.from_bytes(start, "big") + 1
-        end = after.to_bytes(key_size, "big") if after >> (8 * key_size) == 0 else None
-        return collection.iterate(kv, end=end, reverse=True)
+        low, high = page_range(start, key_size, reverse=reverse)
+        return collection.iterate(kv, start=low, end=high, reverse=reverse)
 
     return rows
+
+
+def page_range(start: bytes, key_size: int, *, reverse: bool) -> tuple[bytes | None, bytes | None]:
+    """(first key, key after the last) of the rows from page key `start` on, in the direction asked for."""
+    if not start:
+        return None, None
+    if len(start) != key_size:
+        raise INVALID_REQUEST.error("pagination.key is not one that an earlier page returned")
+    if not reverse:
+        return start, None
+    # The end is exclusive: the key after the one to begin with, unless there can be none.
+    after = int.from_bytes(start, "big") + 1
+    return None, after.to_bytes(key_size, "big") if after >> (8 * key_size) == 0 else None

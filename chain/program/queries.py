@@ -13,9 +13,11 @@ from proofmill.program.v1.query_pb2 import (
 
 from chain import schema
 from chain.errors import INVALID_REQUEST, PROGRAM_NOT_FOUND
-from chain.query_context import map_rows, paginate
+from chain.query_context import map_rows, page_range, paginate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from proofmill.program.v1.state_pb2 import Program
 
     from chain.query_context import QueryContext
@@ -30,10 +32,20 @@ def query_program(context: QueryContext, request: QueryProgramRequest) -> QueryP
 
 def query_programs(context: QueryContext, request: QueryProgramsRequest) -> QueryProgramsResponse:
     def keep(program: Program) -> bool:
-        return request.deployer in ("", program.deployer) and request.name in ("", program.spec.name)
+        return request.deployer in ("", program.deployer)
 
-    page, pagination = paginate(request.pagination, map_rows(schema.PROGRAMS, context.kv, 32), keep)
+    rows = _rows_of_name(context.kv, request.name) if request.name else map_rows(schema.PROGRAMS, context.kv, 32)
+    page, pagination = paginate(request.pagination, rows, keep)
     return QueryProgramsResponse(programs=page, pagination=pagination)
+
+
+def _rows_of_name(kv: KVReader, name: str) -> Callable[[bytes, bool], Iterator[tuple[bytes, Program]]]:
+    def rows(start: bytes, reverse: bool) -> Iterator[tuple[bytes, Program]]:
+        low, high = page_range(start, 32, reverse=reverse)
+        for identifier in schema.PROGRAMS_BY_NAME.primary_keys(kv, name, start=low, end=high, reverse=reverse):
+            yield identifier, schema.PROGRAMS.require(kv, identifier)
+
+    return rows
 
 
 def find_program(kv: KVReader, text: str) -> Program:

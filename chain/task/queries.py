@@ -87,12 +87,8 @@ def _task_ids(kv: KVReader, user: bytes | None, start: bytes, reverse: bool) -> 
     if start and len(start) != 8:
         raise INVALID_REQUEST.error("pagination.key is not one that an earlier page returned")
     first = int.from_bytes(start, "big") if start else None
+    low = first if first is not None and not reverse else None
+    high = first + 1 if first is not None and reverse else None
     if user is None:
-        low = first if first is not None and not reverse else None
-        high = first + 1 if first is not None and reverse else None
-        yield from schema.TASKS.keys(kv, start=low, end=high, reverse=reverse)
-        return
-    low_key = (user, first) if first is not None and not reverse else None
-    high_key = (user, first + 1) if first is not None and reverse else None
-    for _, task_id in schema.TASKS_BY_USER.keys(kv, prefix_of=(user,), start=low_key, end=high_key, reverse=reverse):
-        yield task_id
+        return schema.TASKS.keys(kv, start=low, end=high, reverse=reverse)
+    return schema.TASKS_BY_USER.primary_keys(kv, user, start=low, end=high, reverse=reverse)

@@ -111,7 +111,6 @@ def execute_run_task(context: Context, message: MsgRunTask) -> MsgRunTaskRespons
     )
     schema.TASKS.set(kv, task_id, task)
     schema.PROGRESS.set(kv, task_id, Progress(status=TASK_STATUS_PENDING))
-    schema.TASKS_BY_USER.add(kv, (user, task_id))
     enqueue(kv, task)
     set_deadline(kv, task.queue_deadline_ms, Deadline.QUEUE, task_id)
     context.emit(EventTaskCreated(task_id=task_id, user=message.user, program_id=message.program_id, fee=fee))
