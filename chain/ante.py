@@ -66,11 +66,16 @@ def check_limits(context: Context, tx: DecodedTx) -> None:
         )
     if tx.gas_limit < tx.gas:
         raise OUT_OF_GAS.error(f"the transaction needs {tx.gas} gas, but its limit is {tx.gas_limit}")
-    if tx.gas_limit > BLOCK_MAX_GAS:
-        raise OUT_OF_GAS.error(f"the gas limit {tx.gas_limit} is above that of a whole block, {BLOCK_MAX_GAS}")
+    check_gas(tx.gas_limit)
     needed = compute_fee(tx.gas_limit, context.params.gas_price_umill)
     if tx.fee < needed:
         raise INSUFFICIENT_FEE.error(f"{tx.gas_limit} gas cost {needed} umill, but the fee is {tx.fee} umill")
+
+
+def check_gas(gas: int) -> None:
+    """No transaction may do more than a whole block."""
+    if gas > BLOCK_MAX_GAS:
+        raise OUT_OF_GAS.error(f"{gas} gas is more than a whole block may use, {BLOCK_MAX_GAS}")
 
 
 def _check_signer(context: Context, tx: DecodedTx, signer: Signer, signatures: SignatureCache | None) -> Account:

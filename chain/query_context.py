@@ -44,27 +44,26 @@ def paginate(
     """One page of the rows that `keep` admits.
 
     `rows(start, reverse)` yields (page key, row): from the row whose page key is `start`, or from the first for an
-    empty one. With `newest_first` the order without `reverse` is the descending one.
+    empty one. With `newest_first` the order without `reverse` is the descending one. The total is told if it is asked
+    for and small enough to count.
     """
     if request.key and request.offset:
         raise INVALID_REQUEST.error("pagination: give key or offset, not both")
     limit = min(request.limit or PAGE_DEFAULT, PAGE_MAX)
+    count = request.count_total and not request.key
     page: list[T] = []
-    skipped = scanned = 0
-    for key, row in rows(request.key, request.reverse != newest_first):
-        if len(page) == limit or scanned == SCAN_MAX:
-            return page, PageResponse(next_key=key)
-        scanned += 1
-        if not keep(row):
-            continue
-        if skipped < request.offset:
-            skipped += 1
-            continue
-        page.append(row)
-    response = PageResponse()
-    if request.count_total and not request.key:
-        response.total = skipped + len(page)
-    return page, response
+    next_key = b""
+    kept = 0
+    for scanned, (key, row) in enumerate(rows(request.key, request.reverse != newest_first)):
+        if not next_key and (len(page) == limit or scanned == SCAN_MAX):
+            next_key = key
+        if scanned == SCAN_MAX or (next_key and not count):
+            return page, PageResponse(next_key=next_key)
+        if keep(row):
+            kept += 1
+            if kept > request.offset and len(page) < limit:
+                page.append(row)
+    return page, PageResponse(next_key=next_key, total=kept if count else 0)
 
 
 def map_rows(

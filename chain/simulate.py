@@ -8,10 +8,11 @@ from cosmos.base.abci.v1beta1.abci_pb2 import GasInfo, Result, TxMsgData
 from cosmos.tx.v1beta1.service_pb2 import SimulateRequest, SimulateResponse
 
 from chain import schema
-from chain.ante import decode_sized
+from chain.ante import check_gas, decode_sized
 from chain.beacon import compute_beacon
 from chain.context import BlockEnv, Context
 from chain.state.overlay import Overlay
+from chain.transition import execute_messages
 
 if TYPE_CHECKING:
     from chain.query_context import QueryContext
@@ -22,17 +23,16 @@ def query_simulate(context: QueryContext, request: SimulateRequest) -> SimulateR
     raw = request.tx_bytes or request.tx.SerializeToString(deterministic=True)
     params = schema.PARAMS.require(context.kv)
     tx = decode_sized(raw, params)
+    check_gas(tx.gas)
     height = context.height + 1
     env = BlockEnv(
         context.chain_id, height, context.time_ms, compute_beacon(schema.LAST_BLOCK_HASH.require(context.kv), height)
     )
     layer = Context(Overlay(context.kv), env, params, [])
-    data = TxMsgData()
-    for spec, message in tx.messages:
-        data.msg_responses.add().Pack(spec.execute(layer, message), type_url_prefix="")
+    data = execute_messages(layer, tx)
     events = [
         {"type": event.type, "attributes": [{"key": key, "value": value} for key, value in event.attributes]}
         for event in layer.events
     ]
-    result = Result(data=data.SerializeToString(deterministic=True), msg_responses=data.msg_responses, events=events)
+    result = Result(data=data, msg_responses=TxMsgData.FromString(data).msg_responses, events=events)
     return SimulateResponse(gas_info=GasInfo(gas_wanted=tx.gas, gas_used=tx.gas), result=result)

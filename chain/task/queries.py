@@ -18,12 +18,13 @@ from proofmill.verification.v1.state_pb2 import RoundView
 
 from chain import schema
 from chain.address import decode_address
-from chain.errors import INVALID_REQUEST, TASK_INVALID
+from chain.amount import MAX_AMOUNT
+from chain.errors import FEE_ABOVE_MAX, TASK_INVALID
 from chain.fields import check_address, check_resources
 from chain.pricing import price
 from chain.program.queries import find_program
-from chain.query_context import paginate
-from chain.task.run_handler import check_run_limits
+from chain.query_context import page_range, paginate
+from chain.task.run_handler import check_demand, check_run_limits
 from chain.task.store import require_progress, require_task
 
 if TYPE_CHECKING:
@@ -74,21 +75,18 @@ def query_estimate(context: QueryContext, request: QueryEstimateRequest) -> Quer
     program = find_program(context.kv, request.program_id)
     resources = request.resources if request.HasField("resources") else program.spec.default_resources
     check_resources(resources, "resources", TASK_INVALID)
-    if not request.time_limit_s:
-        raise TASK_INVALID.error("time_limit_s is 0: state how many seconds the prover may take")
+    redundancy = request.redundancy or 1
+    check_demand(request.time_limit_s, redundancy)
     check_run_limits(params, program, resources, request.time_limit_s)
-    return QueryEstimateResponse(
-        fee=price(params, resources, request.time_limit_s, max(1, request.redundancy)), resources=resources
-    )
+    fee = price(params, resources, request.time_limit_s, redundancy)
+    if fee > MAX_AMOUNT:
+        raise FEE_ABOVE_MAX.error(f"the task would cost {fee} ucredit, more than there can be: ask for less")
+    return QueryEstimateResponse(fee=fee, resources=resources)
 
 
 def _task_ids(kv: KVReader, user: bytes | None, start: bytes, reverse: bool) -> Iterator[int]:
     """Task ids from the page key `start` on, of one user or of all."""
-    if start and len(start) != 8:
-        raise INVALID_REQUEST.error("pagination.key is not one that an earlier page returned")
-    first = int.from_bytes(start, "big") if start else None
-    low = first if first is not None and not reverse else None
-    high = first + 1 if first is not None and reverse else None
+    low, high = (None if key is None else int.from_bytes(key, "big") for key in page_range(start, 8, reverse=reverse))
     if user is None:
         return schema.TASKS.keys(kv, start=low, end=high, reverse=reverse)
     return schema.TASKS_BY_USER.primary_keys(kv, user, start=low, end=high, reverse=reverse)

@@ -45,12 +45,9 @@ def validate_run_task(message: MsgRunTask) -> None:
     check_sha256(message.program_id, "program_id", TASK_INVALID)
     if message.HasField("resources"):
         check_resources(message.resources, "resources", TASK_INVALID)
-    if not message.time_limit_s:
-        raise TASK_INVALID.error("time_limit_s is 0: state how many seconds the prover may take")
+    check_demand(message.time_limit_s, message.redundancy)
     if not message.queue_timeout_s:
         raise TASK_INVALID.error("queue_timeout_s is 0: state how many seconds the task may wait for a prover")
-    if message.redundancy != 1:
-        raise NOT_SUPPORTED.error(f"redundancy is {message.redundancy}: this network draws exactly 1 prover a task")
     if message.prover_set:
         raise NOT_SUPPORTED.error("custom prover sets aren't supported yet: leave prover_set empty")
     if message.commitment and len(message.commitment) != 32:
@@ -124,6 +121,14 @@ def require_active_program(kv: KVReader, program_id: bytes) -> Program:
     if program.status != PROGRAM_STATUS_ACTIVE:
         raise PROGRAM_NOT_ACTIVE.error("the program is deprecated or blocked, so it takes no new tasks")
     return program
+
+
+def check_demand(time_limit_s: int, redundancy: int) -> None:
+    """What a run must ask for, as far as that needs no state; `Estimate` applies the same."""
+    if not time_limit_s:
+        raise TASK_INVALID.error("time_limit_s is 0: state how many seconds the prover may take")
+    if redundancy != 1:
+        raise NOT_SUPPORTED.error(f"redundancy is {redundancy}: this network draws exactly 1 prover a task")
 
 
 def check_run_limits(params: Params, program: Program, resources: Resources, time_limit_s: int) -> None:
