@@ -8,17 +8,20 @@ from google.protobuf import json_format
 from proofmill.credits.v1.state_pb2 import Pools
 from proofmill.genesis.v1.genesis_pb2 import Genesis, GenesisProver, Row
 from proofmill.prover.v1.state_pb2 import Prover
+from proofmill.prover.v1.tx_pb2 import MsgRegisterProver
 from proofmill.types.v1.types_pb2 import Resources
 
 from chain import schema
 from chain.address import decode_address
 from chain.amount import MAX_AMOUNT
 from chain.bank.ledger import get_or_create_account
-from chain.errors import PROVER_INVALID, TxError
-from chain.fields import check_address, check_resources, check_urls
+from chain.errors import TxError
+from chain.fields import check_address
+from chain.invariants import InvariantError, check_invariants
 from chain.params import ParamsError, validate_params
-from chain.prover.handlers import check_is_new
+from chain.prover.handlers import check_is_new, validate_register_prover
 from chain.prover.registry import activate
+from chain.state.errors import StateError
 
 if TYPE_CHECKING:
     from chain.state.kv import KV, KVReader
@@ -73,11 +76,20 @@ def export_genesis(kv: KVReader) -> Genesis:
 def _import_rows(kv: KV, genesis: Genesis) -> None:
     if len(genesis.ListFields()) != 1:
         raise GenesisError("app_state has both rows and other fields: an exported state stands alone")
-    known = {part.prefix for collection in schema.COLLECTIONS for part in collection.parts()}
-    for row in genesis.rows:
-        if row.key[:1] not in known or not row.value:
-            raise GenesisError(f"app_state: the row {row.key.hex()} belongs to no collection of this version")
-        kv.set(row.key, row.value)
+    known = {part.prefix: part for collection in schema.COLLECTIONS for part in collection.parts()}
+    try:
+        for row in genesis.rows:
+            collection = known.get(row.key[:1])
+            if collection is None:
+                raise GenesisError(f"app_state: the row {row.key.hex()} belongs to no collection of this version")
+            collection.decode(row.key, row.value)
+            if kv.get(row.key) is not None:
+                raise GenesisError(f"app_state: the row {row.key.hex()} is there twice")
+            kv.set(row.key, row.value)
+        validate_params(schema.PARAMS.require(kv))
+        check_invariants(kv)
+    except (StateError, InvariantError, ParamsError) as error:
+        raise GenesisError(f"app_state: {error}") from None
 
 
 def _compute_pools(genesis: Genesis) -> Pools:
@@ -101,14 +113,23 @@ def _create_accounts(kv: KV, genesis: Genesis) -> None:
 
 
 def _create_prover(kv: KV, entry: GenesisProver, bond_min: int) -> None:
-    operator = check_address(entry.operator, "a prover's operator")
-    node = check_address(entry.node, "a prover's node")
-    check_resources(entry.resources, f"the resources of prover {entry.operator}", PROVER_INVALID)
-    check_urls(entry.endpoints, f"the endpoints of prover {entry.operator}", PROVER_INVALID, required=True)
+    message = MsgRegisterProver(
+        operator=entry.operator,
+        node=entry.node,
+        resources=entry.resources,
+        endpoints=entry.endpoints,
+        region=entry.region,
+        bond=entry.bond,
+    )
+    try:
+        validate_register_prover(message)
+        operator, node = decode_address(entry.operator), decode_address(entry.node)
+        check_is_new(kv, operator, node)
+    except TxError as error:
+        raise GenesisError(f"app_state: the prover of operator {entry.operator}: {error}") from None
     if entry.bond < bond_min:
         raise GenesisError(f"app_state: the bond of prover {entry.operator} is below {bond_min} umill")
-    check_is_new(kv, operator, node)
-    schema.PROVERS_BY_NODE.set(kv, decode_address(entry.node), operator)
+    schema.PROVERS_BY_NODE.set(kv, node, operator)
     activate(
         kv,
         operator,

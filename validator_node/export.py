@@ -13,15 +13,16 @@ from validator_node.store import Store, StoreError
 def export_state(home: NodeHome, height: int | None) -> dict[str, Any]:
     """The genesis document of the state after `height` (None: the last committed one).
 
-    Validators and consensus parameters are those of the node's own genesis file. The new chain starts at height 1 with
-    the same app hash. Raises HomeError if the node is running or the height isn't kept.
+    Validators and consensus parameters are those of the node's own genesis file. The new chain goes on at the next
+    height, because open offers and votes name heights, with the same app hash.
+    Raises HomeError if the node is running or the height isn't kept.
     """
     genesis = home.read_genesis()
     try:
         store = Store.open(home.app_db)
         try:
             with store.view(height) as view:
-                state = export_genesis(view.values)
+                state, next_height = export_genesis(view.values), view.height + 1
         finally:
             store.close()
     except StoreError as error:
@@ -35,4 +36,4 @@ def export_state(home: NodeHome, height: int | None) -> dict[str, Any]:
         )
         for one in genesis["validators"]
     ]
-    return wrap_state(genesis["consensus_params"], genesis["chain_id"], validators, state)
+    return wrap_state(genesis["consensus_params"], genesis["chain_id"], validators, state, next_height)

@@ -91,7 +91,11 @@ def make_genesis(preset: dict[str, Any], network: NewNetwork) -> dict[str, Any]:
 
 
 def wrap_state(
-    consensus_params: dict[str, Any], chain_id: str, validators: Sequence[ValidatorIdentity], state: Genesis
+    consensus_params: dict[str, Any],
+    chain_id: str,
+    validators: Sequence[ValidatorIdentity],
+    state: Genesis,
+    initial_height: int = 1,
 ) -> dict[str, Any]:
     """CometBFT's genesis document around an application state, of which the genesis time is now."""
     consensus = copy.deepcopy(consensus_params)
@@ -99,7 +103,7 @@ def wrap_state(
     return {
         "genesis_time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "chain_id": chain_id,
-        "initial_height": "1",
+        "initial_height": str(initial_height),
         "consensus_params": consensus,
         "validators": [
             {
