@@ -140,7 +140,8 @@ def _read_joined(path: Path) -> dict[str, Any]:
         if not document["chain_id"]:
             raise GenesisError(f"{path} names no chain_id")
     except (ValueError, KeyError, TypeError) as error:
-        raise GenesisError(f"{path} isn't a genesis file of this kind of chain: {error}") from error
+        reason = " ".join(str(error).split())  # protobuf says it in several lines
+        raise GenesisError(f"{path} isn't a genesis file of this kind of chain: {reason}") from error
     return document
 
 

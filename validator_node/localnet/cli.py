@@ -67,12 +67,12 @@ def start(
     *,
     foreground: bool,
 ) -> None:
-    """Start the network of --home, which is made anew if there is none, and wait until it works."""
+    """Start the network of --home and wait until it works.
+
+    The network is made anew if there is none. Of one that runs in part, the processes that are down are started.
+    """
     layout = _layout(root)
     with _locked(layout):
-        alive = running_processes(layout)
-        if alive:
-            raise LocalnetError(f"this localnet runs already ({', '.join(alive)}); stop it with `mill localnet stop`")
         plan = layout.load_plan()
         if plan is None:
             plan = Plan(
@@ -86,7 +86,8 @@ def start(
             create(layout, plan, find_comet())
         else:
             _require_same(plan, validators=validators, provers=provers, port_offset=port_offset, runner=runner)
-            require_free_ports(plan)
+            if not running_processes(layout):
+                require_free_ports(plan)
         start_all(layout, plan, click.echo)
     click.echo(_describe(layout, plan))
     if foreground:

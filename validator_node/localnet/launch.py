@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -42,24 +42,26 @@ def require_free_ports(plan: Plan) -> None:
 
 
 def start_all(layout: Layout, plan: Plan, report: Callable[[str], None]) -> None:
-    """Start everything and wait until blocks flow and all provers answer.
+    """Start what isn't running and wait until blocks flow and all provers answer.
 
-    Raises LocalnetError, with the reason and nothing left running, if one process doesn't make it.
+    Raises LocalnetError, with the reason and nothing that was started left running, if one process doesn't make it.
     """
+    alive = running_processes(layout)
+    missing = [service for service in services(layout, plan) if service.name not in alive]
     running: list[_Running] = []
     try:
         # Grows with each process, so that a failure finds those before it.
-        running.extend(_spawn(layout, service) for service in services(layout, plan))
+        running.extend(_spawn(layout, service) for service in missing)
         report(f"Started {len(running)} processes, logs in {layout.logs}.")
         _wait_ready(layout, plan, running)
     except BaseException:
-        stop_all(layout)
+        stop_all(layout, [service.name for service in missing])
         raise
 
 
-def stop_all(layout: Layout) -> list[str]:
-    """Stop every process of this home that runs, provers first, and name those that there were."""
-    found = running_processes(layout)
+def stop_all(layout: Layout, names: Collection[str] | None = None) -> list[str]:
+    """Stop what runs of this home, or of the names given, provers first; the names of what ran."""
+    found = {name: one for name, one in running_processes(layout).items() if names is None or name in names}
     groups = [
         [name for name in found if name.startswith("prover")],
         [name for name in found if name.startswith("validator")],
@@ -147,7 +149,7 @@ def _wait_ready(layout: Layout, plan: Plan, running: Sequence[_Running]) -> None
 def _failure(layout: Layout, name: str, what: str) -> LocalnetError:
     shown = "\n".join(f"  {line}" for line in last_lines(layout, name)) or "  (its log is empty)"
     return LocalnetError(
-        f"{name} {what}; everything else was stopped. Its log, {layout.log(name)}, ends with:\n{shown}"
+        f"{name} {what}, so what was started is stopped again. Its log, {layout.log(name)}, ends with:\n{shown}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -33,8 +34,11 @@ def build_request(request_class: type[Message], parameters: Iterable[tuple[str, 
     request = request_class()
     if body is not None:
         try:
-            json_format.Parse(body, request)
-        except (json_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+            content = json.loads(body)
+            if not isinstance(content, dict):
+                raise _bad("the body must be a JSON object")
+            json_format.ParseDict(content, request)
+        except (json_format.ParseError, ValueError, RecursionError) as error:
             raise _bad(f"the body isn't a {request_class.DESCRIPTOR.full_name} as JSON: {error}") from None
     for name, text in parameters:
         _set_parameter(request, name, text)
