@@ -45,7 +45,7 @@ from prover_node.runner.engine_image import EngineImage, docker_archive, engine_
 from prover_node.runner.gpus import GpuPool, discover
 from prover_node.runner.images import Archive, ImageConfig, ImageError, UnpackLimits
 from prover_node.runner.logs import LogBuffer
-from prover_node.runner.output import OutputStage, remove_home
+from prover_node.runner.output import OutputStage, largest_file, remove_home
 from prover_node.runner.rootfs import check_layers
 
 _SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
@@ -417,8 +417,7 @@ class DockerRunner:
     def _ulimits(self, limits: Limits) -> list[Ulimit]:
         ulimits = [Ulimit(name="core", soft=0, hard=0)]
         if not self._own_file_systems:
-            largest = max(limits.output_bytes, limits.tmp_bytes)
-            ulimits.append(Ulimit(name="fsize", soft=largest, hard=largest))
+            ulimits.append(Ulimit(name="fsize", soft=largest_file(limits), hard=largest_file(limits)))
         return ulimits
 
     def _attach(self, run: _Running, container: str) -> IO[bytes]:

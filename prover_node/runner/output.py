@@ -50,6 +50,14 @@ class OutputStage:
         _Copy(self._limits).directory(self.path, destination)
 
 
+def largest_file(limits: Limits) -> int:
+    """The resource limit on a file's size, in bytes, where the output isn't a file system of its own.
+
+    A page more than may be in it, so that a file that was cut there shows as too large.
+    """
+    return max(limits.output_bytes, limits.tmp_bytes) + 4096
+
+
 def remove_home(home: Path) -> None:
     """Take away a job's directory: mounts, with what they show left untouched, and its output."""
     if not home.is_dir():

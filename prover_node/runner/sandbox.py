@@ -25,7 +25,7 @@ from prover_node.runner.ending import Ending, conclude, failed
 from prover_node.runner.image_store import ImageStore, UnpackedImage
 from prover_node.runner.images import ImageError
 from prover_node.runner.logs import LogBuffer
-from prover_node.runner.output import OutputStage, remove_home
+from prover_node.runner.output import OutputStage, largest_file, remove_home
 from prover_node.runner.seccomp import seccomp_filter
 
 _RUNTIME_ROOT = Path("/run/proofmill")
@@ -342,7 +342,7 @@ class SandboxRunner:
         if limits is not None and group is None:
             command += [f"--data={limits.memory_bytes}", f"--nproc={self._processes() + limits.pids + OWN_PROCESSES}"]
         if limits is not None and not self._privileged:
-            command.append(f"--fsize={max(limits.output_bytes, limits.tmp_bytes)}")
+            command.append(f"--fsize={largest_file(limits)}")
         return [*command, "--"]
 
     def _processes(self) -> int:

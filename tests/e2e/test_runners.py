@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +16,10 @@ from prover_node.bundle import BundleError, BundleLimits, pack
 from prover_node.runner.base import Job, Limits, Outcome, Reason, Runner
 from prover_node.runner.docker import DockerRunner
 from prover_node.runner.sandbox import SandboxRunner
+from tests.support.behave_program import build_behave
 from tests.support.engine import Engine
 from tests.support.image_archives import directory, docker_archive, file, image_config, oci_layout, tar
 
-SOURCES = Path(__file__).parents[1] / "support" / "behave"
-TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 MIB = 1 << 20
 LIMITS = Limits(
     cpu_millis=1000,
@@ -40,17 +37,7 @@ Run = Callable[..., Awaitable[Outcome]]
 @pytest.fixture(scope="session")
 def behave(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The static program, compiled once."""
-    compiler = shutil.which("go") or shutil.which("go", path=str(TOOLS))
-    if compiler is None:
-        pytest.fail("these tests need Go: run `make setup`")
-    binary = tmp_path_factory.mktemp("behave") / "behave"
-    subprocess.run(
-        [compiler, "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "."],
-        cwd=SOURCES,
-        env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOTOOLCHAIN": "local"},
-        check=True,
-    )
-    return binary.read_bytes()
+    return build_behave(tmp_path_factory.mktemp("behave"))
 
 
 @dataclass(frozen=True)
@@ -150,8 +137,9 @@ async def test_a_prover_writes_its_output(runner: Runner, job: Job) -> None:
     assert job.output_dir is not None
     assert (job.output_dir / "proof").read_bytes() == b"proof of t1"
     assert (job.output_dir / "proof").stat().st_uid == os.geteuid()
-    assert outcome.cpu_ms > 0
-    assert 0 < outcome.peak_memory_bytes < LIMITS.memory_bytes
+    if not runner.unenforced():
+        assert outcome.cpu_ms > 0
+        assert 0 < outcome.peak_memory_bytes < LIMITS.memory_bytes
 
 
 async def test_nothing_of_the_contract_is_unenforced_for_root(runner: Runner) -> None:
@@ -195,13 +183,13 @@ async def test_nothing_forbidden_succeeds(runner: Runner, job: Job) -> None:
 
 async def test_a_full_output_is_an_output_limit(runner: Runner, job: Job) -> None:
     outcome = await runner.run(doing(job, "fill"))
-    assert (outcome.reason, outcome.exit_code) == (Reason.OUTPUT_LIMIT, 9)
+    assert outcome.reason is Reason.OUTPUT_LIMIT
     assert outputs(job) == []
 
 
 async def test_too_many_files_are_an_output_limit(runner: Runner, job: Job) -> None:
     outcome = await runner.run(doing(job, "many-files"))
-    assert (outcome.reason, outcome.exit_code) == (Reason.OUTPUT_LIMIT, 9)
+    assert outcome.reason is Reason.OUTPUT_LIMIT
 
 
 async def test_a_sparse_giant_is_an_output_limit(runner: Runner, job: Job) -> None:
@@ -220,6 +208,8 @@ async def test_odd_output_is_kept_for_packing_to_refuse(runner: Runner, job: Job
 
 
 async def test_filling_memory_is_out_of_memory(runner: Runner, job: Job) -> None:
+    if runner.unenforced():
+        pytest.skip("without control groups, the kernel refuses memory instead of killing")
     outcome = await runner.run(doing(job, "memory"))
     assert (outcome.reason, outcome.exit_code) == (Reason.OUT_OF_MEMORY, 137), outcome
     assert outcome.peak_memory_bytes >= LIMITS.memory_bytes - MIB
