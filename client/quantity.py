@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-_CPU = re.compile(r"(\d{1,6})(?:\.(\d{1,3}))?|(\d{1,9})m")
-_MEMORY = re.compile(r"(\d{1,15})(B|KiB|MiB|GiB|TiB)?")
-_DURATION = re.compile(r"(\d{1,9})(s|m|h|d)?")
+_CPU = re.compile(r"([0-9]{1,6})(?:\.([0-9]{1,3}))?|([0-9]{1,9})m")
+_MEMORY = re.compile(r"([0-9]{1,15})(B|KiB|MiB|GiB|TiB)?")
+_DURATION = re.compile(r"([0-9]{1,9})(s|m|h|d)?")
 _MEMORY_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

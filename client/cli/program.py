@@ -93,10 +93,13 @@ def deploy(
     spec = program_spec(description, urls)
 
     async def make(client: MillClient) -> Message:
+        message = messages.deploy_program(client.address, spec)
         if image_url_base is None and blob_server is not None and not sender.dry_run:
+            # Nothing is uploaded that the chain wouldn't take.
+            await client.plan(message)
             progress_line(f"uploading {len(urls)} files to {blob_server}")
             await upload_program(client.http, blob_server, folder, description)
-        return messages.deploy_program(client.address, spec)
+        return message
 
     def describe(response: MsgDeployProgramResponse) -> list[Detail]:
         return [_id_detail(response.program_id)]

@@ -16,7 +16,7 @@ from client.keys.private_key import PrivateKey
 
 COIN_TYPE = 118
 _HARDENED = 1 << 31
-_PATH = re.compile(r"m(?:/\d{1,10}['h]?)*")
+_PATH = re.compile(r"m(?:/[0-9]{1,10}['h]?)*")
 
 
 @dataclass(frozen=True)

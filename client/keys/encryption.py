@@ -36,8 +36,8 @@ def decrypt(box: Mapping[str, object], passphrase: str, *, bound_to: str) -> byt
     """The secret; :class:`InvalidInput` if the passphrase is wrong or the object was changed."""
     try:
         log_n = int(str(box["log_n"]))
-        salt, nonce, sealed = (b64decode(str(box[name]), validate=True) for name in ("salt", "nonce", "ciphertext"))
-    except (KeyError, ValueError):
+        salt, nonce, sealed = (_bytes(box[name]) for name in ("salt", "nonce", "ciphertext"))
+    except (KeyError, TypeError, ValueError):
         raise InvalidInput("the encrypted key is damaged: a field is missing or unreadable") from None
     if not 1 <= log_n <= _MAX_LOG_N or len(nonce) != 12:
         raise InvalidInput("the encrypted key is damaged: its parameters are out of range")
@@ -45,6 +45,12 @@ def decrypt(box: Mapping[str, object], passphrase: str, *, bound_to: str) -> byt
         return AESGCM(_derive(passphrase, salt, log_n)).decrypt(nonce, sealed, bound_to.encode())
     except InvalidTag:
         raise InvalidInput("the passphrase is wrong, or the encrypted key was changed") from None
+
+
+def _bytes(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise TypeError
+    return b64decode(value, validate=True)
 
 
 def _derive(passphrase: str, salt: bytes, log_n: int) -> bytes:

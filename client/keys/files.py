@@ -17,6 +17,9 @@ def write_secret(path: Path, data: bytes) -> None:
     """Writes ``data`` to a new file that only its owner can read; :class:`InvalidInput` if ``path`` exists."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(f"the folder {path.parent} can't be made: {error.strerror}") from error
+    try:
         descriptor, temporary = tempfile.mkstemp(prefix=".new-", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
