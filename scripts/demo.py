@@ -35,8 +35,8 @@ def main() -> int:
     try:
         network.start()
         walk(network)
-    except (DemoError, KeyboardInterrupt) as error:
-        sys.stderr.write(f"\ndemo failed: {error or 'interrupted'}\n")
+    except DemoError as error:
+        sys.stderr.write(f"\ndemo failed: {error}\n")
         network.stop()
         return 1
     except BaseException:
