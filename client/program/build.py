@@ -217,7 +217,10 @@ def _package_asset(asset: Asset, work: Path, result: Path) -> BuiltAsset:
     target = result / name
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(_product(work, asset.source), target)
-    return BuiltAsset(asset.name, asset.audience, file_sha256(target), target.stat().st_size, (), name)
+    size = target.stat().st_size
+    if size == 0:
+        raise BuildError(f"the asset {asset.name} is empty: a build step left {asset.source} without content")
+    return BuiltAsset(asset.name, asset.audience, file_sha256(target), size, (), name)
 
 
 def _product(work: Path, name: str) -> Path:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from chain.fields import CPU_MILLIS_MAX, GPUS_MAX, MEMORY_BYTES_MAX, URLS_MAX
+from chain.program.handlers import ARGUMENT_BYTES_MAX, ASSETS_MAX, COMMAND_MAX
 from client.program.errors import ManifestError
 from client.program.yaml_node import YamlNode
 
@@ -21,10 +23,11 @@ AUDIENCES = ("prover", "verifier", "both")
 # Mounted by the runner (protocol §4), so nothing that an image puts there would be seen.
 RESERVED_DIRECTORIES = ("/dev", "/mnt", "/proc", "/sys", "/tmp")  # noqa: S108  paths inside the image
 
-_NAME = (r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", "1 to 64 of a-z, 0-9, '.', '_' and '-', not ending in a sign")
-_VERSION = (r"[0-9A-Za-z][0-9A-Za-z.+-]{0,31}", "1 to 32 letters, digits, '.', '+' and '-'")
+_NAME = (
+    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}",
+    "1 to 128 letters, digits, '.', '_' and '-', starting with a letter, digit or '_'",
+)
 _PARAMETER = (r"[a-z][a-z0-9_]{0,31}", "a lower-case word")
-_FILE_NAME = (r"[0-9A-Za-z_][0-9A-Za-z._-]{0,127}", "a plain file name")
 _MEMORY = (r"[0-9]{1,6}[KMGT]iB|[0-9]{1,15}", "bytes, or a whole number of KiB, MiB, GiB or TiB")
 _SHA256 = (r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")
 _UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -143,7 +146,7 @@ def load_manifest(directory: Path, overrides: Mapping[str, str] | None = None) -
     return Manifest(
         directory=directory,
         name=fields["name"].matching(*_NAME),
-        version=fields["version"].matching(*_VERSION),
+        version=fields["version"].matching(*_NAME),
         description=fields["description"].text() if "description" in fields else "",
         architecture=architecture,
         parameters=values,
@@ -218,6 +221,8 @@ def _argv(node: YamlNode) -> tuple[str, ...]:
     argv = tuple(item.text() for item in node.sequence())
     if not argv or not argv[0]:
         node.fail("must name a command")
+    if any("\0" in word for word in argv):
+        node.fail("must not have a NUL character in a word")
     return argv
 
 
@@ -233,6 +238,8 @@ def _image(node: YamlNode) -> ImageSpec:
         mode = entry["mode"].matching(r"0?[0-7]{3}", "three octal digits such as 0755") if "mode" in entry else "0644"
         files[target] = ImageFile(_relative_path(entry["from"]), target, int(mode, 8))
     command = _argv(fields["command"])
+    if len(command) > COMMAND_MAX or any(len(word.encode()) > ARGUMENT_BYTES_MAX for word in command):
+        fields["command"].fail(f"must have at most {COMMAND_MAX} words of at most {ARGUMENT_BYTES_MAX} bytes")
     if command[0] not in files or not files[command[0]].mode & 0o001:
         fields["command"].fail(f"{command[0]} is not one of this image's files with a mode such as 0755")
     labels = {key: value.text() for key, value in (fields["labels"].mapping() if "labels" in fields else {}).items()}
@@ -243,12 +250,12 @@ def _resources(node: YamlNode) -> Resources:
     fields = node.fields(("cpu_millis", "memory"), ("gpus",))
     memory = fields["memory"].matching(*_MEMORY)
     number, unit = (memory[:-3], _UNITS[memory[-3:]]) if memory.endswith("iB") else (memory, 1)
-    if int(number) == 0:
-        fields["memory"].fail("must be more than 0")
+    if not 1 <= int(number) * unit <= MEMORY_BYTES_MAX:
+        fields["memory"].fail(f"must be 1 to {MEMORY_BYTES_MAX} bytes")
     return Resources(
-        cpu_millis=fields["cpu_millis"].integer(1, 10**9),
+        cpu_millis=fields["cpu_millis"].integer(1, CPU_MILLIS_MAX),
         memory_bytes=int(number) * unit,
-        gpus=fields["gpus"].integer(0, 1024) if "gpus" in fields else 0,
+        gpus=fields["gpus"].integer(0, GPUS_MAX) if "gpus" in fields else 0,
     )
 
 
@@ -256,7 +263,7 @@ def _assets(node: YamlNode | None) -> tuple[Asset, ...]:
     assets: dict[str, Asset] = {}
     for item in node.sequence() if node else []:
         fields = item.fields(("name", "audience"), ("from", "urls", "sha256", "bytes"))
-        name = fields["name"].matching(*_FILE_NAME)
+        name = fields["name"].matching(*_NAME)
         audience = fields["audience"].text()
         if audience not in AUDIENCES:
             fields["audience"].fail(f"must be one of {', '.join(AUDIENCES)}, not {audience!r}")
@@ -267,12 +274,14 @@ def _assets(node: YamlNode | None) -> tuple[Asset, ...]:
             assets[name] = Asset(name, audience, source=_relative_path(fields["from"]))
         elif "from" not in fields and len(published) == 3:
             urls = tuple(url.matching(r"https?://\S+", "an http or https URL") for url in fields["urls"].sequence())
-            if not urls:
-                fields["urls"].fail("must have at least one URL")
+            if not 1 <= len(urls) <= URLS_MAX:
+                fields["urls"].fail(f"must have 1 to {URLS_MAX} URLs")
             size = fields["bytes"].integer(1, 1 << 40)
             assets[name] = Asset(name, audience, urls=urls, sha256=fields["sha256"].matching(*_SHA256), size=size)
         else:
             item.fail("must have either from (made by the build) or all of urls, sha256 and bytes (published already)")
+    if node and len(assets) > ASSETS_MAX:
+        node.fail(f"must have at most {ASSETS_MAX} files")
     return tuple(assets.values())
 
 

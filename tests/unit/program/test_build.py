@@ -6,7 +6,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from proofmill.program.v1.tx_pb2 import MsgDeployProgram
 
+from chain.address import encode_address
+from chain.program.handlers import validate_deploy_program
+from client.deploy import program_spec, urls_below
 from client.program.build import BuildResult, build
 from client.program.description import read_program
 from client.program.errors import BuildError, ManifestError
@@ -149,6 +153,27 @@ def test_a_step_that_makes_nothing_is_found_out(workshop: Workshop) -> None:
 
     with pytest.raises(BuildError, match="the manifest names key-3-red, but no build step left such a file"):
         workshop.build()
+
+
+def test_an_empty_asset_is_found_out(workshop: Workshop) -> None:
+    (workshop.source / "lib" / "key.txt").write_text("")
+    workshop.change(SMALL_MANIFEST, SMALL_MANIFEST + "assets: [{name: key, audience: prover, from: key-3-red}]\n")
+
+    with pytest.raises(BuildError, match="the asset key is empty"):
+        workshop.build()
+
+
+def test_the_chain_accepts_what_was_built(workshop: Workshop) -> None:
+    published = f"{{name: srs, audience: both, urls: [https://a/srs], sha256: {'ab' * 32}, bytes: 7}}"
+    made = "{name: key, audience: prover, from: key-3-red}"
+    workshop.change(SMALL_MANIFEST, SMALL_MANIFEST + f"assets: [{published}, {made}]\n")
+    program = workshop.build().program
+
+    spec = program_spec(program, urls_below(program, "https://example.org/small"))
+
+    validate_deploy_program(MsgDeployProgram(deployer=encode_address(bytes(20)), spec=spec))
+    assert spec.prover.sha256.hex() == program.prover.sha256
+    assert [asset.urls[0] for asset in spec.assets] == ["https://a/srs", "https://example.org/small/assets/key"]
 
 
 def test_a_pattern_without_files_is_refused(workshop: Workshop) -> None:

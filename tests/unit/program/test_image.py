@@ -117,4 +117,7 @@ def test_the_same_files_make_the_same_bytes_anywhere(tmp_path: Path, files: list
 
 def test_the_bytes_are_the_same_under_every_python(tmp_path: Path, files: list[LayerFile]) -> None:
     # A change here changes the digest of every program: it must be on purpose.
-    assert write(tmp_path / "image.tar", files).sha256 == "7c7beeeda508f10b5efeccfde7df8197d1890f3a6ba9658c95212920defa9939"
+    assert (
+        write(tmp_path / "image.tar", files).sha256
+        == "7c7beeeda508f10b5efeccfde7df8197d1890f3a6ba9658c95212920defa9939"
+    )
