@@ -1,0 +1,445 @@
+"""The prover's machine in any order of events: lagging reports, lost transactions, stale answers, crashes.
+
+Hypothesis plays the chain, the interpreter and fate. What must hold whatever happens: no job runs twice at once,
+nothing that was finished and journalled is run again, a vote is never cast in two ways, nothing is sent before it is
+on disk, resources are never promised twice, and in the end every duty is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from hypothesis import settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from prover_node.ballots import Ballots
+from prover_node.duties import (
+    ContainerSpec,
+    FailureReason,
+    FileKind,
+    FileRef,
+    JobKey,
+    ProofRecord,
+    ProveDuty,
+    Resources,
+    Role,
+    Usage,
+    Verdict,
+    VoteDuty,
+)
+from prover_node.effects import (
+    AcceptTask,
+    Cancel,
+    CommitVote,
+    DeclineTask,
+    Effect,
+    Entry,
+    EntryRef,
+    FetchFiles,
+    Forget,
+    Journal,
+    PackProof,
+    ReportFailure,
+    RevealVote,
+    RunJob,
+    SubmitProof,
+    Warn,
+)
+from prover_node.events import (
+    Draining,
+    DutiesReported,
+    Event,
+    Fetched,
+    FetchFailed,
+    JobBroken,
+    PackFailed,
+    ProofStored,
+    ProofUnusable,
+    Restarted,
+    RunFinished,
+    TxFailed,
+)
+from prover_node.journal_entries import (
+    AssignmentEnded,
+    JournalEntry,
+    ProofMade,
+    VerdictReached,
+    VoteEnded,
+    WorkFailed,
+)
+from prover_node.machine import Machine, MachineConfig
+from prover_node.runner.base import Outcome, Reason
+
+CAPACITY = Resources(4000, 1 << 30)
+PARALLEL = 2
+BLOCK_MS = 1000
+BALLOTS = Ballots(b"k" * 32, "test-1", bytes(20))
+IMAGE = FileRef(FileKind.IMAGE, "", "1" * 64, 10)
+PROOF_FILE = FileRef(FileKind.PROOF, "", "2" * 64, 10)
+
+outcomes = st.builds(
+    lambda reason, code: Outcome(
+        reason=reason,
+        exit_code=code if reason is Reason.EXITED else None,
+        wall_ms=1,
+        cpu_ms=1,
+        peak_memory_bytes=1,
+        stdout=b"",
+        stderr=b"",
+        detail=f"{reason.value} {code}",
+    ),
+    st.sampled_from([Reason.EXITED, Reason.EXITED, Reason.EXITED, *Reason]),
+    st.sampled_from([0, 0, 0, 1, 2, 137]),
+)
+
+
+@dataclass
+class ChainTask:
+    """What the chain knows of an assignment."""
+
+    cpu_millis: int
+    accept_by: int
+    accepted: bool = False
+
+    def duty(self, task_id: int) -> ProveDuty:
+        spec = ContainerSpec(IMAGE, (), (), Resources(self.cpu_millis, 1000), 60)
+        return ProveDuty(task_id, spec, self.accepted, self.accept_by, 10**9)
+
+
+@dataclass
+class ChainSeat:
+    """What the chain knows of a seat."""
+
+    deadline_ms: int
+    commitment: bytes = b""
+    closed: bool = False
+    revealed: bool = False
+
+    def duty(self, task_id: int, round_: int) -> VoteDuty:
+        spec = ContainerSpec(IMAGE, (), (PROOF_FILE,), Resources(1000, 1000), 10)
+        return VoteDuty(task_id, round_, spec, self.commitment, self.closed, self.revealed, self.deadline_ms)
+
+
+@dataclass
+class World:
+    """The chain, the disk and the machine room around one daemon."""
+
+    height: int = 1
+    tasks: dict[int, ChainTask] = field(default_factory=dict)
+    seats: dict[tuple[int, int], ChainSeat] = field(default_factory=dict)
+    journal: dict[tuple[str, int, int], JournalEntry] = field(default_factory=dict)
+    mempool: dict[EntryRef, Entry] = field(default_factory=dict)
+    fetching: set[JobKey] = field(default_factory=set)
+    running: dict[JobKey, ContainerSpec] = field(default_factory=dict)
+    packing: set[JobKey] = field(default_factory=set)
+    finished: list[JobKey] = field(default_factory=list)
+    commitments: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    done: set[int] = field(default_factory=set)
+
+    def report(self) -> DutiesReported:
+        return DutiesReported(
+            self.height,
+            self.height * BLOCK_MS,
+            tuple(task.duty(task_id) for task_id, task in self.tasks.items()),
+            tuple(seat.duty(*seat_id) for seat_id, seat in self.seats.items()),
+        )
+
+
+class ProverMachine(RuleBasedStateMachine):
+    """One daemon's life."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.machine = self._new_machine()
+        self.next_task = 1
+        self.draining = False
+
+    def _new_machine(self) -> Machine:
+        return Machine(MachineConfig(CAPACITY, PARALLEL), BALLOTS)
+
+    def tell(self, event: Event) -> None:
+        for effect in self.machine.handle(event):
+            self.perform(effect)
+
+    # The interpreter, and what it must never be asked.
+
+    def perform(self, effect: Effect) -> None:  # noqa: C901 - one arm an effect
+        world = self.world
+        match effect:
+            case FetchFiles(key):
+                assert not self._busy_with(key), f"{key} is fetched while another attempt is under way"
+                world.fetching.add(key)
+            case RunJob(key, spec):
+                assert not self._busy_with(key), f"{key} runs while another attempt is under way"
+                assert ("task", key.task_id, 0) not in world.journal or key.role is Role.VERIFY
+                assert ("vote", key.task_id, key.round) not in world.journal or key.role is Role.PROVE
+                if key.role is Role.PROVE:
+                    assert world.tasks[key.task_id].accepted
+                world.running[key] = spec
+            case PackProof(key):
+                assert key.role is Role.PROVE
+                world.packing.add(key)
+            case Cancel(key) | Forget(key):
+                world.fetching.discard(key)
+                world.running.pop(key, None)
+                world.packing.discard(key)
+                world.finished.append(key)
+            case Journal(entry):
+                self._write(entry)
+            case SubmitProof(task_id, proof):
+                entry = world.journal["task", task_id, 0]
+                assert isinstance(entry, ProofMade)
+                assert entry.proof == proof
+            case ReportFailure(task_id):
+                assert isinstance(world.journal["task", task_id, 0], WorkFailed)
+            case CommitVote(task_id, round_, commitment):
+                assert world.commitments.setdefault((task_id, round_), commitment) == commitment, "voted in two ways"
+                assert isinstance(world.journal["vote", task_id, round_], VerdictReached)
+            case RevealVote(task_id, round_, verdict, salt):
+                assert salt == BALLOTS.salt(task_id, round_)
+                assert BALLOTS.commitment(task_id, round_, verdict) == world.seats[task_id, round_].commitment
+            case AcceptTask() | DeclineTask() | Warn():
+                pass
+        if isinstance(effect, AcceptTask | DeclineTask | SubmitProof | ReportFailure | CommitVote | RevealVote):
+            world.mempool[effect.ref] = effect
+
+    def _busy_with(self, key: JobKey) -> bool:
+        under_way = {*self.world.fetching, *self.world.running, *self.world.packing}
+        return any((one.role, one.task_id, one.round) == (key.role, key.task_id, key.round) for one in under_way)
+
+    def _write(self, entry: JournalEntry) -> None:
+        journal = self.world.journal
+        match entry:
+            case AssignmentEnded(task_id):
+                journal.pop(("task", task_id, 0), None)
+            case VoteEnded(task_id, round_):
+                journal.pop(("vote", task_id, round_), None)
+            case VerdictReached(task_id, round_, verdict):
+                before = journal.get(("vote", task_id, round_))
+                assert before is None or (isinstance(before, VerdictReached) and before.verdict is verdict)
+                journal["vote", task_id, round_] = entry
+            case ProofMade(task_id) | WorkFailed(task_id):
+                assert ("task", task_id, 0) not in journal, "a finished task was done again"
+                journal["task", task_id, 0] = entry
+
+    # The chain.
+
+    @rule(cpu_millis=st.sampled_from([500, 1500, 3000, 5000]), window=st.integers(1, 4), accepted=st.booleans())
+    def a_task_is_assigned(self, cpu_millis: int, window: int, accepted: bool) -> None:
+        accept_by = self.world.height + window
+        # An accept of a life before this one may have landed.
+        self.world.tasks[self.next_task] = ChainTask(cpu_millis, accept_by, accepted and cpu_millis > 3000)
+        self.next_task += 1
+
+    @rule(window=st.integers(1, 30))
+    def a_seat_is_drawn(self, window: int) -> None:
+        self.world.seats[self.next_task, 1] = ChainSeat((self.world.height + window) * BLOCK_MS)
+        self.next_task += 1
+
+    @rule(count=st.integers(1, 4))
+    def blocks_pass_and_are_reported(self, count: int) -> None:
+        self.world.height += count
+        self._chain_moves_on()
+        self.tell(self.world.report())
+
+    @rule(lag=st.integers(1, 3))
+    def a_lagging_node_reports(self, lag: int) -> None:
+        old = replace(self.world.report(), height=max(self.world.height - lag, 0), assignments=(), votes=())
+        if old.height < self.machine.height:
+            assert self.machine.handle(old) == []
+
+    @precondition(lambda self: self.world.mempool)
+    @rule(data=st.data())
+    def an_entry_lands(self, data: st.DataObject) -> None:
+        self._land(data.draw(st.sampled_from(sorted(self.world.mempool, key=repr))))
+
+    @precondition(lambda self: self.world.mempool)
+    @rule(data=st.data())
+    def a_transaction_is_lost(self, data: st.DataObject) -> None:
+        ref = data.draw(st.sampled_from(sorted(self.world.mempool, key=repr)))
+        del self.world.mempool[ref]
+        self.tell(TxFailed((ref,)))
+
+    @precondition(lambda self: self.world.tasks or self.world.seats)
+    @rule(data=st.data())
+    def the_chain_takes_a_duty_away(self, data: st.DataObject) -> None:
+        gone = data.draw(st.sampled_from([*self.world.tasks, *self.world.seats]))
+        if isinstance(gone, tuple):
+            del self.world.seats[gone]
+        else:
+            del self.world.tasks[gone]
+
+    def _chain_moves_on(self) -> None:
+        for task_id, task in list(self.world.tasks.items()):
+            if not task.accepted and self.world.height > task.accept_by:
+                del self.world.tasks[task_id]
+        for seat in self.world.seats.values():
+            late = self.world.height * BLOCK_MS > seat.deadline_ms
+            seat.closed = seat.closed or late or bool(seat.commitment)
+
+    def _land(self, ref: EntryRef) -> None:
+        world = self.world
+        entry = world.mempool.pop(ref)
+        match entry:
+            case AcceptTask(task_id):
+                if task_id in world.tasks:
+                    world.tasks[task_id].accepted = True
+            case DeclineTask(task_id):
+                if task_id in world.tasks and not world.tasks[task_id].accepted:
+                    del world.tasks[task_id]
+            case SubmitProof(task_id) | ReportFailure(task_id):
+                if task_id in world.tasks and world.tasks[task_id].accepted:
+                    del world.tasks[task_id]
+                    world.done.add(task_id)
+            case CommitVote(task_id, round_, commitment):
+                seat = world.seats.get((task_id, round_))
+                if seat is not None and not seat.closed and not seat.commitment:
+                    seat.commitment = commitment
+            case RevealVote(task_id, round_):
+                seat = world.seats.get((task_id, round_))
+                if seat is not None and seat.closed:
+                    seat.revealed = True
+
+    # The machine room.
+
+    @precondition(lambda self: self.world.fetching)
+    @rule(data=st.data(), kind=st.sampled_from([None, None, FileKind.INPUT, FileKind.IMAGE]))
+    def a_fetch_ends(self, data: st.DataObject, kind: FileKind | None) -> None:
+        key = data.draw(st.sampled_from(sorted(self.world.fetching)))
+        self.world.fetching.discard(key)
+        self.tell(Fetched(key) if kind is None else FetchFailed(key, kind, "not there"))
+
+    @precondition(lambda self: self.world.running)
+    @rule(data=st.data(), outcome=outcomes, malformed=st.booleans())
+    def a_run_ends(self, data: st.DataObject, outcome: Outcome, malformed: bool) -> None:
+        key = data.draw(st.sampled_from(sorted(self.world.running)))
+        del self.world.running[key]
+        if malformed and key.role is Role.VERIFY:
+            self.tell(ProofUnusable(key, "a symlink"))
+        else:
+            self.tell(RunFinished(key, outcome))
+
+    @precondition(lambda self: self.world.packing)
+    @rule(data=st.data(), fails=st.booleans())
+    def a_proof_is_packed(self, data: st.DataObject, fails: bool) -> None:
+        key = data.draw(st.sampled_from(sorted(self.world.packing)))
+        self.world.packing.discard(key)
+        self.tell(PackFailed(key, "nothing there") if fails else ProofStored(key, self._proof(key)))
+
+    @rule()
+    def all_jobs_succeed(self) -> None:
+        for key in sorted(self.world.fetching):
+            self.world.fetching.discard(key)
+            self.tell(Fetched(key))
+        for key in sorted(self.world.running):
+            if self.world.running.pop(key, None) is not None:
+                self.tell(RunFinished(key, _success()))
+        for key in sorted(self.world.packing):
+            self.world.packing.discard(key)
+            self.tell(ProofStored(key, self._proof(key)))
+
+    @rule()
+    def everything_sent_lands_and_is_reported(self) -> None:
+        for ref in list(self.world.mempool):
+            self._land(ref)
+        self.blocks_pass_and_are_reported(1)
+
+    @precondition(lambda self: self.world.fetching or self.world.running or self.world.packing)
+    @rule(data=st.data())
+    def the_machine_fails_a_job(self, data: st.DataObject) -> None:
+        world = self.world
+        key = data.draw(st.sampled_from(sorted({*world.fetching, *world.running, *world.packing})))
+        world.fetching.discard(key)
+        world.running.pop(key, None)
+        world.packing.discard(key)
+        self.tell(JobBroken(key, "the disk is full"))
+
+    @precondition(lambda self: self.world.finished)
+    @rule(data=st.data(), outcome=outcomes)
+    def an_answer_comes_too_late(self, data: st.DataObject, outcome: Outcome) -> None:
+        key = data.draw(st.sampled_from(self.world.finished))
+        late = [Fetched(key), RunFinished(key, outcome), ProofStored(key, self._proof(key)), JobBroken(key, "late")]
+        for event in late:
+            assert not any(isinstance(effect, Journal | RunJob | FetchFiles) for effect in self.machine.handle(event))
+
+    @rule()
+    def the_daemon_is_killed_and_started_again(self) -> None:
+        world = self.world
+        world.fetching.clear()
+        world.running.clear()
+        world.packing.clear()
+        world.finished.clear()
+        self.machine = self._new_machine()
+        self.draining = False
+        self.tell(Restarted(tuple(world.journal.values())))
+
+    @rule()
+    def the_operator_asks_to_stop(self) -> None:
+        self.draining = True
+        self.tell(Draining())
+
+    @invariant()
+    def the_state_is_consistent(self) -> None:
+        self.machine.validate_state()
+
+    @invariant()
+    def no_more_runs_than_there_are_resources_for(self) -> None:
+        held = Resources(0, 0)
+        verifiers = 0
+        for key, spec in self.world.running.items():
+            if key.role is Role.PROVE:
+                held += spec.resources
+            else:
+                verifiers += 1
+        assert held.shortage(CAPACITY) is None
+        assert verifiers <= PARALLEL
+
+    def teardown(self) -> None:
+        """From wherever it got to, with nothing going wrong any more, everything ends."""
+        for _ in range(120):
+            self.world.height += 1
+            self._chain_moves_on()
+            for seat_id in [seat_id for seat_id, seat in self.world.seats.items() if seat.revealed]:
+                del self.world.seats[seat_id]
+            for seat_id, seat in list(self.world.seats.items()):
+                if seat.closed and not seat.commitment:
+                    del self.world.seats[seat_id]
+            self.tell(self.world.report())
+            self.all_jobs_succeed()
+            for ref in list(self.world.mempool):
+                self._land(ref)
+        assert self.world.tasks == {}
+        assert self.world.seats == {}
+        assert self.machine.unfinished == 0
+        assert self.world.journal == {}
+
+    @staticmethod
+    def _proof(key: JobKey) -> ProofRecord:
+        return ProofRecord(f"{key.task_id:064x}", 10, Usage())
+
+
+def _success() -> Outcome:
+    return Outcome(
+        reason=Reason.EXITED,
+        exit_code=0,
+        wall_ms=1,
+        cpu_ms=1,
+        peak_memory_bytes=1,
+        stdout=b"",
+        stderr=b"",
+        detail="exited",
+    )
+
+
+ProverMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestProverMachine = ProverMachine.TestCase
+
+
+def test_verdicts_and_reasons_are_numbered_as_on_the_wire() -> None:
+    from proofmill.task.v1 import state_pb2  # noqa: PLC0415 - the wire is this test's subject alone
+
+    for verdict in Verdict:
+        assert state_pb2.Verdict.Value(f"VERDICT_{verdict.name}") == verdict
+    for reason in FailureReason:
+        assert state_pb2.FailureReason.Value(f"FAILURE_REASON_{reason.name}") == reason
