@@ -111,6 +111,8 @@ class Network:
     app_hashes: list[bytes] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     last: BlockResult | None = None
+    # The values before the last block.
+    before: MemoryKV = field(default_factory=MemoryKV)
     _pending: list[bytes] = field(default_factory=list)
     _sequences: dict[bytes, int] = field(default_factory=dict)
 
@@ -152,6 +154,7 @@ class Network:
         self._pending.clear()
         self._sequences.clear()
         result = apply_block(self.values, self.nodes, block, self.signatures)
+        self.before = _copy(self.values)
         self._write(result)
         self.app_hash = result.app_hash
         self.blocks.append(block)
@@ -178,6 +181,13 @@ class Network:
     def _write(self, result: BlockResult) -> None:
         _apply(self.values, result.writes)
         _apply(self.nodes, result.nodes)
+
+
+def _copy(rows: MemoryKV) -> MemoryKV:
+    copy = MemoryKV()
+    for key, value in rows.iterate(b"", b"\xff"):
+        copy.set(key, value)
+    return copy
 
 
 def _apply(rows: MemoryKV, writes: Mapping[bytes, bytes | None]) -> None:
