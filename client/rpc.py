@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -190,7 +190,7 @@ class Rpc:
                 return found
             page += 1
 
-    async def new_blocks(self, *, patience_s: float | None = None) -> AsyncIterator[BlockHeader]:
+    async def new_blocks(self, *, patience_s: float | None = None) -> AsyncGenerator[BlockHeader, None]:
         """Headers of committed blocks, ascending, from the latest on; connects again by itself when the node goes away.
 
         Blocks that pass while disconnected are skipped, except the latest. After ``patience_s`` seconds

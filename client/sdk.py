@@ -11,7 +11,8 @@ async with MillClient("http://127.0.0.1:26657", signer=key) as mill:
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -156,22 +157,23 @@ class MillClient(Queries):
         )
         return started_task(await self.submit(message))
 
-    async def watch_task(self, task_id: int, *, patience_s: float | None = 60.0) -> AsyncIterator[Step]:
+    async def watch_task(self, task_id: int, *, patience_s: float | None = 60.0) -> AsyncGenerator[Step, None]:
         """The steps of a task's life, those of the past first, until it has ended; each has height and block time.
 
         Read anew from the state at every block, so nothing is missed while the node is away for up to ``patience_s``.
         """
         seen: set[Step] = set()
         times: dict[int, int] = {}
-        async for header in self.rpc.new_blocks(patience_s=patience_s):
-            times[header.height] = header.time_ms
-            answer = await self.task(task_id)
-            for step in task_life(answer):
-                if step not in seen:
-                    seen.add(step)
-                    yield await self._timed(step, times)
-            if is_final(answer):
-                return
+        async with aclosing(self.rpc.new_blocks(patience_s=patience_s)) as headers:
+            async for header in headers:
+                times[header.height] = header.time_ms
+                answer = await self.task(task_id)
+                for step in task_life(answer):
+                    if step not in seen:
+                        seen.add(step)
+                        yield await self._timed(step, times)
+                if is_final(answer):
+                    return
 
     async def task_steps(self, answer: QueryTaskResponse) -> tuple[Step, ...]:
         """A task's steps with the times of their blocks, as far as the node still has those."""
