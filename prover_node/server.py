@@ -55,17 +55,16 @@ class Server:
         app.router.add_get("/metrics", self._show_metrics)
         return app
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen; raises ClientError when the address can't be used."""
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and return the port (of the system's choice for 0); ClientError when the address can't be used."""
         self._runner = web.AppRunner(self.app(), access_log=None)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self.stop()
-            raise ClientError(
-                f"can't listen on {host}:{port}: {error.strerror}; set http.listen to a free one"
-            ) from error
+            raise ClientError(f"can't listen on {host}:{port}: {error.strerror}; choose another http.listen") from error
+        return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Finish the answers that are under way, and close."""

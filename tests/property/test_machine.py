@@ -164,7 +164,7 @@ class ProverMachine(RuleBasedStateMachine):
 
     # The interpreter, and what it must never be asked.
 
-    def perform(self, effect: Effect) -> None:  # noqa: C901 - one arm an effect
+    def perform(self, effect: Effect) -> None:
         world = self.world
         match effect:
             case FetchFiles(key):
@@ -174,8 +174,8 @@ class ProverMachine(RuleBasedStateMachine):
                 assert not self._busy_with(key), f"{key} runs while another attempt is under way"
                 assert ("task", key.task_id, 0) not in world.journal or key.role is Role.VERIFY
                 assert ("vote", key.task_id, key.round) not in world.journal or key.role is Role.PROVE
-                if key.role is Role.PROVE:
-                    assert world.tasks[key.task_id].accepted
+                task = world.tasks.get(key.task_id)  # gone already, perhaps, but not yet reported so
+                assert key.role is Role.VERIFY or task is None or task.accepted
                 world.running[key] = spec
             case PackProof(key):
                 assert key.role is Role.PROVE
@@ -198,7 +198,8 @@ class ProverMachine(RuleBasedStateMachine):
                 assert isinstance(world.journal["vote", task_id, round_], VerdictReached)
             case RevealVote(task_id, round_, verdict, salt):
                 assert salt == BALLOTS.salt(task_id, round_)
-                assert BALLOTS.commitment(task_id, round_, verdict) == world.seats[task_id, round_].commitment
+                seat = world.seats.get((task_id, round_))
+                assert seat is None or BALLOTS.commitment(task_id, round_, verdict) == seat.commitment
             case AcceptTask() | DeclineTask() | Warn():
                 pass
         if isinstance(effect, AcceptTask | DeclineTask | SubmitProof | ReportFailure | CommitVote | RevealVote):
@@ -264,11 +265,12 @@ class ProverMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.tasks or self.world.seats)
     @rule(data=st.data())
     def the_chain_takes_a_duty_away(self, data: st.DataObject) -> None:
-        gone = data.draw(st.sampled_from([*self.world.tasks, *self.world.seats]))
-        if isinstance(gone, tuple):
-            del self.world.seats[gone]
+        duties: list[tuple[int, int]] = [(task_id, 0) for task_id in self.world.tasks]
+        task_id, round_ = data.draw(st.sampled_from([*duties, *self.world.seats]))
+        if round_:
+            del self.world.seats[task_id, round_]
         else:
-            del self.world.tasks[gone]
+            del self.world.tasks[task_id]
 
     def _chain_moves_on(self) -> None:
         for task_id, task in list(self.world.tasks.items()):
@@ -359,7 +361,12 @@ class ProverMachine(RuleBasedStateMachine):
     @rule(data=st.data(), outcome=outcomes)
     def an_answer_comes_too_late(self, data: st.DataObject, outcome: Outcome) -> None:
         key = data.draw(st.sampled_from(self.world.finished))
-        late = [Fetched(key), RunFinished(key, outcome), ProofStored(key, self._proof(key)), JobBroken(key, "late")]
+        late: list[Event] = [
+            Fetched(key),
+            RunFinished(key, outcome),
+            ProofStored(key, self._proof(key)),
+            JobBroken(key, "late"),
+        ]
         for event in late:
             assert not any(isinstance(effect, Journal | RunJob | FetchFiles) for effect in self.machine.handle(event))
 
