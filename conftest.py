@@ -13,6 +13,8 @@ from hypothesis import settings
 
 from tests.support.engine import Engine, NoEngineError, any_engine
 
+pytest_plugins = ["tests.support.localnet"]
+
 ROOT = Path(__file__).resolve().parent
 RUNNER_FIXTURES = {"docker": "docker_engine", "sandbox": "bwrap"}
 
