@@ -42,7 +42,7 @@ class Settings:
     """All keys of app.toml with their defaults; addresses are host:port."""
 
     retain_blocks: int = 1_000
-    signature_cache: int = 50_000
+    signature_cache: int = 100_000
     log_format: Literal["console", "json"] = "json"
     log_level: str = "info"
     grpc_address: str = "127.0.0.1:9090"

@@ -14,6 +14,7 @@ from validator_node.toml_edit import Value, set_values
 
 _MAX_TX_BYTES = 1 << 20
 _LOOPBACK = "127.0.0.1"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104  (peers have to reach a validator)
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,11 @@ class Ports:
         return cls(26657 + shift, 26656 + shift, 9090 + shift, 1317 + shift, 26660 + shift)
 
 
-def make_home(comet: Comet, home: NodeHome, moniker: str, ports: Ports) -> None:
-    """Keys and configuration of a new node whose queries are served on loopback. Raises HomeError if there is one."""
+def make_home(comet: Comet, home: NodeHome, moniker: str, ports: Ports, *, p2p_host: str = "") -> None:
+    """Keys and configuration of a new node whose queries are served on loopback. Raises HomeError if there is one.
+
+    Peers are listened to at p2p_host, by default at all of the machine's addresses.
+    """
     if home.config.exists() or home.app_db.exists() or home.data.exists():
         raise HomeError(f"{home.root} holds a node already; choose another --home, or delete it")
     home.root.mkdir(parents=True, exist_ok=True)
@@ -47,7 +51,7 @@ def make_home(comet: Comet, home: NodeHome, moniker: str, ports: Ports) -> None:
             "rpc.laddr": f"tcp://{_LOOPBACK}:{ports.rpc}",
             # A transaction of the largest size, in base64, and room.
             "rpc.max_body_bytes": 2 * _MAX_TX_BYTES,
-            "p2p.laddr": f"tcp://0.0.0.0:{ports.p2p}",
+            "p2p.laddr": f"tcp://{p2p_host or _EVERYWHERE}:{ports.p2p}",
             # Blocks of 4 MiB have to reach everyone well within a second.
             "p2p.send_rate": 51_200_000,
             "p2p.recv_rate": 51_200_000,
@@ -84,5 +88,4 @@ def rpc_url(config: Path) -> str:
     """Where the CometBFT that a config.toml describes answers RPC calls from this machine."""
     address = str(tomllib.loads(config.read_text())["rpc"]["laddr"]).removeprefix("tcp://")
     host, _, port = address.rpartition(":")
-    everywhere = {"", "0.0.0.0", "[::]"}  # noqa: S104  (compared with, not bound)
-    return f"http://{_LOOPBACK if host in everywhere else host}:{port}"
+    return f"http://{_LOOPBACK if host in {'', _EVERYWHERE, '[::]'} else host}:{port}"

@@ -36,8 +36,6 @@ class NodeFailed(ClientError):
 async def run_node(home: NodeHome, settings: Settings, comet: Comet) -> None:
     """Run until SIGTERM or SIGINT; all parts are stopped on return. Raises NodeFailed if one of them failed."""
     genesis = home.read_genesis()
-    if stop_orphan(home):
-        log.warning("stopped a CometBFT that an earlier, killed node had left behind")
     metrics = NodeMetrics()
     metrics.watch_store(home.app_db)
     try:
@@ -45,6 +43,9 @@ async def run_node(home: NodeHome, settings: Settings, comet: Comet) -> None:
     except (StoreError, OSError) as error:
         raise NodeFailed(f"can't open the state in {home.app_db}: {error}") from error
     try:
+        # Only now: the open database says that no other node works in this home.
+        if await asyncio.to_thread(stop_orphan, home):
+            log.warning("stopped a CometBFT that an earlier, killed node had left behind")
         application = Application(
             store,
             chain_id=genesis["chain_id"],

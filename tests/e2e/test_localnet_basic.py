@@ -111,10 +111,10 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Localnet]:
     mill("localnet", "stop", "--home", str(layout.root))
 
 
-def free_plan() -> Plan:
+def free_plan(validators: int = VALIDATORS, provers: int = PROVERS) -> Plan:
     """Ports that nothing uses now."""
     for offset in range(12_000, 30_000, 1_000):
-        plan = Plan("mill-local", VALIDATORS, PROVERS, offset, "auto")
+        plan = Plan("mill-local", validators, provers, offset, "auto")
         try:
             require_free_ports(plan)
         except LocalnetError:
@@ -245,6 +245,13 @@ def test_starting_what_runs_changes_nothing(net: Localnet) -> None:
     assert {name: one["pid"] for name, one in net.status().items()} == before
 
 
+def test_a_second_node_in_a_home_is_refused_and_the_first_goes_on(net: Localnet) -> None:
+    said = mill("node", "start", "--home", str(net.layout.validator(1).root), status=1)
+    assert "in use by another process" in said
+    net.wait_for_height(net.height(1) + 1, 1)
+    assert net.status()["validator1"]["pid"]
+
+
 def test_another_shape_is_refused(net: Localnet) -> None:
     said = mill("localnet", "start", "--home", net.home, "--validators", "2", status=1)
     assert "--validators 4" in said
@@ -305,3 +312,39 @@ def test_a_start_that_fails_says_which_process_and_why_and_leaves_nothing_runnin
     settings.write_text(good)
     net.start()
     net.wait_for_height(net.height(0) + 1)
+
+
+@pytest.fixture
+def foreground(tmp_path: Path) -> Iterator[tuple[Layout, subprocess.Popen[str]]]:
+    """A network of one validator, started with --foreground, whose first block was made."""
+    layout, plan = Layout(tmp_path / "net"), free_plan(1, 0)
+    command = [MILL, "localnet", "start", "--home", str(layout.root), "--port-offset", str(plan.port_offset)]
+    command += ["--validators", "1", "--provers", "0", "--foreground"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("Stop it with"):
+                break
+        yield layout, process
+        process.kill()
+    mill("localnet", "stop", "--home", str(layout.root))
+
+
+def test_ctrl_c_ends_a_network_in_the_foreground(foreground: tuple[Layout, subprocess.Popen[str]]) -> None:
+    layout, process = foreground
+    process.send_signal(signal.SIGINT)
+    assert process.wait(DEADLINE) == 0
+    assert "Nothing was running" in mill("localnet", "stop", "--home", str(layout.root))
+
+
+def test_a_network_in_the_foreground_ends_with_any_of_its_processes(
+    foreground: tuple[Layout, subprocess.Popen[str]],
+) -> None:
+    layout, process = foreground
+    record = read_record(layout.record("blobs"))
+    assert record is not None
+    record.kill()
+    assert process.wait(DEADLINE) == 1
+    assert process.stderr is not None
+    assert "blobs ended by itself" in process.stderr.read()
+    assert "Nothing was running" in mill("localnet", "stop", "--home", str(layout.root))

@@ -6,11 +6,10 @@ import contextlib
 import fcntl
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import httpx
@@ -29,7 +28,13 @@ from validator_node.localnet.launch import (
 )
 from validator_node.localnet.layout import DEFAULT_HOME, MAX_PROVERS, MAX_VALIDATORS, Layout, LocalnetError, Plan
 
-_CHAIN_ID = "mill-local"
+_DEFAULTS: dict[str, Any] = {
+    "chain_id": "mill-local",
+    "validators": 4,
+    "provers": 5,
+    "port_offset": 0,
+    "runner": "auto",
+}
 _FOLLOW_SECONDS = 0.2
 
 home_option = click.option(
@@ -72,26 +77,25 @@ def start(
     The network is made anew if there is none. Of one that runs in part, the processes that are down are started.
     """
     layout = _layout(root)
-    with _locked(layout):
-        plan = layout.load_plan()
-        if plan is None:
-            plan = Plan(
-                chain_id=_CHAIN_ID,
-                validators=validators or 4,
-                provers=5 if provers is None else provers,
-                port_offset=port_offset or 0,
-                runner=runner or "auto",
-            )
-            require_free_ports(plan)
-            create(layout, plan, find_comet())
-        else:
-            _require_same(plan, validators=validators, provers=provers, port_offset=port_offset, runner=runner)
-            if not running_processes(layout):
-                require_free_ports(plan)
-        start_all(layout, plan, click.echo)
-    click.echo(_describe(layout, plan))
-    if foreground:
-        _stay(layout)
+    asked = {
+        "validators": validators,
+        "provers": provers,
+        "port_offset": port_offset,
+        "runner": runner,
+    }
+    with _terminate_like_ctrl_c():
+        try:
+            with _locked(layout):
+                plan = _plan_of(layout, asked)
+                start_all(layout, plan, click.echo)
+            click.echo(_describe(layout, plan))
+            if foreground:
+                _stay(layout, plan)
+        except KeyboardInterrupt:
+            if not foreground:
+                raise
+            stop_all(layout)
+            click.echo("Stopped.")
 
 
 @group.command()
@@ -151,15 +155,26 @@ def _require_plan(layout: Layout) -> Plan:
     return plan
 
 
-def _require_same(plan: Plan, **asked: int | str | None) -> None:
-    for name, value in asked.items():
+def _plan_of(layout: Layout, asked: dict[str, Any]) -> Plan:
+    """The plan of the network in this home, which is made if there is none; `asked`: options, None where not given."""
+    plan = layout.load_plan()
+    given = {name: value for name, value in asked.items() if value is not None}
+    if plan is None:
+        plan = Plan(**(_DEFAULTS | given))
+        require_free_ports(plan)
+        create(layout, plan, find_comet())
+        return plan
+    for name, value in given.items():
         has = asdict(plan)[name]
-        if value is not None and value != has:
+        if value != has:
             option = name.replace("_", "-")
             raise LocalnetError(
                 f"this localnet was made with --{option} {has}, which can't become {value}; "
                 "name another --home, or stop it and delete its folder"
             )
+    if not running_processes(layout):
+        require_free_ports(plan)
+    return plan
 
 
 def _names(plan: Plan) -> list[str]:
@@ -229,27 +244,22 @@ def _chain_position(http: httpx.Client, url: str) -> dict[str, Any]:
         return {"height": None, "app_hash": None}
 
 
-def _stay(layout: Layout) -> None:
-    """Until a signal or the end of any process; then stop all. Raises LocalnetError if it was a process."""
-    asked: list[int] = []
+def _stay(layout: Layout, plan: Plan) -> NoReturn:
+    """Until a process ends; then stop all and raise LocalnetError. A signal raises KeyboardInterrupt."""
+    ended = wait_for_any_end(layout, _names(plan))
+    stop_all(layout)
+    shown = "\n".join(f"  {line}" for line in last_lines(layout, ended))
+    raise LocalnetError(f"{ended} ended by itself, so everything was stopped. Its log ends with:\n{shown}")
 
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame  # where the signal came doesn't matter
-        asked.append(number)
 
-    before: list[tuple[int, Callable[..., Any] | int | None]] = [
-        (number, signal.signal(number, note)) for number in (signal.SIGINT, signal.SIGTERM)
-    ]
+@contextlib.contextmanager
+def _terminate_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt, so that what was started is stopped."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        ended = wait_for_any_end(layout, list(running_processes(layout)), lambda: bool(asked))
-        stop_all(layout)
+        yield
     finally:
-        for number, handler in before:
-            signal.signal(number, handler)
-    if ended is not None:
-        shown = "\n".join(f"  {line}" for line in last_lines(layout, ended))
-        raise LocalnetError(f"{ended} ended by itself, so everything was stopped. Its log ends with:\n{shown}")
-    click.echo("Stopped.")
+        signal.signal(signal.SIGTERM, before)
 
 
 def _follow(layout: Layout, names: list[str] | tuple[str, ...]) -> None:

@@ -58,7 +58,7 @@ def _create(layout: Layout, plan: Plan, comet: Comet) -> None:
     validators = []
     for index in range(plan.validators):
         home, name = layout.validator(index), f"validator{index}"
-        make_home(comet, home, name, plan.validator_ports(index))
+        make_home(comet, home, name, plan.validator_ports(index), p2p_host=LOOPBACK)
         validators.append(read_validator(name, home.validator_key, operator=_new_key(keys, name)))
     document = make_genesis(
         load_preset(PRESET),

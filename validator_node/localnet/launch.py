@@ -92,15 +92,14 @@ def running_processes(layout: Layout) -> dict[str, ProcessRecord]:
     return found
 
 
-def wait_for_any_end(layout: Layout, names: Sequence[str], stopping: Callable[[], bool]) -> str | None:
-    """Wait until one of these processes ends, and name it; None if asked to stop before."""
-    while not stopping():
+def wait_for_any_end(layout: Layout, names: Sequence[str]) -> str:
+    """Wait until one of these processes ends, and name it."""
+    while True:
         alive = running_processes(layout)
         for name in names:
             if name not in alive:
                 return name
         time.sleep(_POLL_SECONDS)
-    return None
 
 
 def last_lines(layout: Layout, name: str, count: int = _SHOWN_LINES) -> list[str]:

@@ -100,6 +100,9 @@ async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamR
             raise
         status = Status.UNIMPLEMENTED if error.status in {404, 405} else Status.INVALID_ARGUMENT
         return error_response(status, f"{request.method} {request.path}: {error.reason}", error.status)
+    except Exception:  # whatever it is, the client gets an error in the form that it can read
+        log.exception("a request failed", path=request.path)
+        return error_response(Status.INTERNAL, "internal error: the node's log says more")
 
 
 @web.middleware

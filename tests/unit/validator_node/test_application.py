@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tendermint.abci import types_pb2 as abci
 
-from chain.genesis import GenesisError
+from chain.genesis import GenesisError, export_genesis
 from tests.support.consensus import Consensus
 from tests.support.network import ALICE, BOB, Key, make_tx
 from tests.support.sends import make_send
@@ -167,3 +169,18 @@ def test_requests_before_any_state_stop_the_node(consensus: Consensus) -> None:
         consensus.check(send(0))
     with pytest.raises(ApplicationError, match="block"):
         consensus.finalize(1)
+
+
+def test_a_chain_goes_on_from_an_exported_state_at_its_height(running: Consensus, tmp_path: Path) -> None:
+    running.block(send(0))
+    exported = Consensus(tmp_path / "new.db", export_genesis(running.store.values))
+    exported.init_chain(initial_height=4)
+    assert exported.finalize(4, send(1)).tx_results[0].code == 0
+    exported.commit()
+    assert exported.height == 4
+    exported.crash()
+    assert exported.block(send(2)).tx_results[0].code == 0
+    running.block(send(1))
+    running.block(send(2))
+    assert running.app_hash == exported.app_hash
+    exported.store.close()
