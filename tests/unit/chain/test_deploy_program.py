@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def make_asset(name: str = "proving.key") -> Asset:
-    return Asset(name=name, urls=["https://host/key"], sha256=bytes(32), bytes=5, audience=AUDIENCE_PROVER)
+def make_asset(name: str = "proving.key", size: int = 5) -> Asset:
+    return Asset(name=name, urls=["https://host/key"], sha256=bytes(32), bytes=size, audience=AUDIENCE_PROVER)
 
 
 def test_basic(network: Network) -> None:
@@ -98,15 +98,11 @@ def test_invalid_beyond_the_parameters(network: Network) -> None:
     for change in (
         lambda spec: setattr(spec.prover, "bytes", params.blob_max_bytes + 1),
         lambda spec: setattr(spec.verifier, "bytes", 2**64 - 1),
-        lambda spec: spec.assets.append(Asset(**_fields(make_asset()) | {"bytes": params.blob_max_bytes + 1})),
+        lambda spec: spec.assets.append(make_asset(size=params.blob_max_bytes + 1)),
     ):
         spec = make_spec()
         change(spec)
         refuse(network, PROGRAM_INVALID, DEPLOYER, MsgDeployProgram(deployer=DEPLOYER.address, spec=spec))
-
-
-def _fields(asset: Asset) -> dict[str, object]:
-    return {field.name: value for field, value in asset.ListFields()}
 
 
 def replace(part: str, field: str, value: object) -> Callable[[ProgramSpec], None]:
@@ -155,7 +151,9 @@ BAD_SPECS: dict[str, Callable[[ProgramSpec], None]] = {
     "too many assets": replace("", "assets", [make_asset(f"a{number}") for number in range(65)]),
     "assets of one name": replace("", "assets", [make_asset(), make_asset()]),
     "asset that escapes": replace("", "assets", [make_asset("../key")]),
-    "asset without URL": lambda spec: spec.assets.append(Asset(name="a", sha256=bytes(32), bytes=1, audience=3)),
+    "asset without URL": lambda spec: spec.assets.append(
+        Asset(name="a", sha256=bytes(32), bytes=1, audience=AUDIENCE_BOTH)
+    ),
     "asset without hash": lambda spec: spec.assets.append(
         Asset(name="a", urls=["https://h/"], bytes=1, audience=AUDIENCE_BOTH)
     ),

@@ -27,7 +27,7 @@ from tests.support.refusals import refuse, refuse_raw
 NODE = Key("new node")
 
 
-def make_register(signer: Key = ALICE, **changes: Any) -> MsgRegisterProver:
+def make_register(signer: Key = ALICE, /, **changes: Any) -> MsgRegisterProver:
     fields: dict[str, Any] = {
         "operator": signer.address,
         "node": NODE.address,
@@ -76,7 +76,7 @@ def test_invalid_under_funded(network: Network) -> None:
 
 @pytest.mark.parametrize("field", ["operator", "node"])
 def test_invalid_address(network: Network, field: str) -> None:
-    message = make_register(**{field: "mill1"})
+    message = make_register(ALICE, **{field: "mill1"})
     refuse_raw(network, INVALID_ADDRESS, make_tx(ALICE, [message], account_number=1, sequence=0))
 
 
