@@ -122,14 +122,12 @@ class Localnet:
     def reach(self, height: int, validators: range | None = None) -> None:
         """Wait until validators (by default all) have a block of this height."""
         for index in validators or range(self.plan.validators):
-            eventually(
-                lambda index=index: self._height_or_zero(index) >= height, f"validator{index} at height {height}"
-            )
+            eventually(functools.partial(self._is_at, index, height), f"validator{index} at height {height}")
 
-    def _height_or_zero(self, validator: int) -> int:
+    def _is_at(self, validator: int, height: int) -> bool:
         with contextlib.suppress(httpx.HTTPError):
-            return self.height(validator)
-        return 0
+            return self.height(validator) >= height
+        return False
 
     def tails(self, lines: int = 15) -> str:
         """The ends of all logs, for the report of a failure."""

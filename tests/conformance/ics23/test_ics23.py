@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 from cosmos.ics23.v1 import proofs_pb2 as ics23
@@ -19,43 +14,12 @@ from google.protobuf.message import DecodeError
 from chain.state.errors import StateError
 from chain.state.merkle import Tree
 from chain.state.proofs import proof_spec
-from tests.conformance.protos.upstream import find_go
-
-HERE = Path(__file__).parent
-SPEC_FILE = HERE.parents[2] / "docs" / "proof-spec.json"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a proof is presented for; a value of None claims that the key is absent."""
-
-    root: bytes
-    key: bytes
-    value: bytes | None
-    proof: bytes
-
-    def line(self) -> str:
-        value = None if self.value is None else self.value.hex()
-        return json.dumps({"root": self.root.hex(), "key": self.key.hex(), "value": value, "proof": self.proof.hex()})
-
-
-Verify = Callable[[list[Claim]], list[str]]
+from tests.support.ics23 import SPEC_FILE, Claim, Verify, build_verifier
 
 
 @pytest.fixture(scope="session")
 def verify(tmp_path_factory: pytest.TempPathFactory) -> Verify:
-    binary = tmp_path_factory.mktemp("ics23") / "verifier"
-    env = {**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off", "GOTOOLCHAIN": "local"}
-    subprocess.run([find_go(), "build", "-o", str(binary), "."], cwd=HERE / "verifier", env=env, check=True)
-
-    def run(claims: list[Claim]) -> list[str]:
-        lines = "".join(claim.line() + "\n" for claim in claims)
-        done = subprocess.run([str(binary), str(SPEC_FILE)], input=lines, capture_output=True, text=True, check=True)
-        verdicts = done.stdout.split()
-        assert len(verdicts) == len(claims)
-        return verdicts
-
-    return run
+    return build_verifier(tmp_path_factory.mktemp("ics23"))
 
 
 class State:
