@@ -230,9 +230,14 @@ def _write(path: Path, value: int | str) -> None:
     path.write_text(str(value))
 
 
-def _table(path: Path) -> dict[str, int]:
-    pairs = (line.split() for line in path.read_text().splitlines())
+def parse_table(text: str) -> dict[str, int]:
+    """The lines of a name and a number in a control group's file."""
+    pairs = (line.split() for line in text.splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+def _table(path: Path) -> dict[str, int]:
+    return parse_table(path.read_text())
 
 
 def _kill_all(directory: Path) -> None:

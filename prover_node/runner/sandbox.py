@@ -26,6 +26,7 @@ from prover_node.runner.image_store import ImageStore, UnpackedImage
 from prover_node.runner.images import ImageError
 from prover_node.runner.logs import LogBuffer
 from prover_node.runner.output import OutputStage, largest_file, remove_home
+from prover_node.runner.scope import CONTROLLERS, ScopedJob, UserScopes
 from prover_node.runner.seccomp import seccomp_filter
 
 _RUNTIME_ROOT = Path("/run/proofmill")
@@ -46,6 +47,7 @@ class _Running:
     on_start: Callable[[], None] | None
     stage: OutputStage | None = None
     group: cgroup.Cgroup | None = None
+    scope: ScopedJob | None = None
     process: asyncio.subprocess.Process | None = None
     init: int | None = None  # pidfd of the sandbox's init
     stopped: Reason | None = None
@@ -91,6 +93,7 @@ class SandboxRunner:
         self._bubblewrap = bubblewrap
         self._privileged = os.geteuid() == 0
         self._hierarchy = cgroup.detect()
+        self._scopes: UserScopes | None = None
         self._images = ImageStore(state_dir / "images")
         # As root, the sandboxed user has to reach the mounts, whatever lies above the state directory.
         self._home = _RUNTIME_ROOT / node_id if self._privileged else state_dir / "sandboxes"
@@ -115,16 +118,20 @@ class SandboxRunner:
             )
         runner = cls(node_id, state_dir, bubblewrap)
         await runner._probe()
+        if not runner._privileged:
+            runner._scopes = await UserScopes.detect()
         return runner
 
     def unenforced(self) -> tuple[str, ...]:
         """See :meth:`Runner.unenforced`."""
-        sentences = []
-        if self._hierarchy is None:
-            sentences.append(
-                "Limits on cpu aren't enforced, and those on memory and processes only roughly (memory by process, "
-                "processes by user), because this process can't make control groups."
-            )
+        ungrouped = {
+            "memory": "The limit on memory holds for each process, not for a job's processes together, {why}.",
+            "cpu": "The limit on cpu isn't enforced, {why}.",
+            "pids": "The limit on processes holds for the user, not for each job, {why}.",
+        }
+        why = "because this process can't make control groups for it"
+        grouped = self._controllers()
+        sentences = [text.format(why=why) for name, text in ungrouped.items() if name not in grouped]
         if not self._privileged:
             sentences.append(
                 "The output isn't a file system of its own, because only root may mount one: "
@@ -183,7 +190,7 @@ class SandboxRunner:
             self._home.rmdir()
 
     async def _probe(self) -> None:
-        command = [*self._launcher(None, None), *self._bubblewrap.base_arguments(Path("/"), 1 << 20)]
+        command = [*self._launcher(None, None, None), *self._bubblewrap.base_arguments(Path("/"), 1 << 20)]
         process = await asyncio.create_subprocess_exec(
             *command,
             "--",
@@ -208,6 +215,8 @@ class SandboxRunner:
         if self._hierarchy is not None:
             run.group = self._hierarchy.create(self._node_id, job.id)
             run.group.limit(job.limits, extra_pids=OWN_PROCESSES)
+        elif self._scopes is not None:
+            run.scope = self._scopes.job(self._node_id, job.id, job.limits, extra_pids=OWN_PROCESSES)
         return Directories(
             rootfs=self._reachable(run, image.rootfs, "rootfs"),
             input=self._reachable(run, job.input_dir, "input"),
@@ -243,12 +252,12 @@ class SandboxRunner:
             )
             started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
-                *self._launcher(limits, run.group),
+                *self._launcher(limits, run.group, run.scope),
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                pass_fds=[status_write] if seccomp is None else [status_write, seccomp],
+                pass_fds=[fd for fd in (status_write, seccomp, run.scope.fd if run.scope else None) if fd is not None],
             )
         except BaseException:
             os.close(status_read)
@@ -294,7 +303,8 @@ class SandboxRunner:
         return _Ended(exit_code, wall_ms, stdout.value(), stderr.value())
 
     async def _conclude(self, run: _Running, ended: _Ended) -> Outcome:
-        usage = run.group.usage() if run.group is not None else cgroup.Usage(0, 0, out_of_memory=False)
+        measured = run.group or run.scope
+        usage = measured.usage() if measured is not None else cgroup.Usage(0, 0, out_of_memory=False)
         unusable = error = None
         if ended.exit_code is None:
             said = ended.stderr.decode(errors="replace").strip().removeprefix("bwrap: ")
@@ -320,6 +330,8 @@ class SandboxRunner:
     async def _release(self, run: _Running) -> None:
         if self._hierarchy is not None:
             await cgroup.destroy(self._hierarchy, self._node_id, run.job.id)
+        if run.scope is not None:
+            run.scope.close()
         if run.init is not None:
             os.close(run.init)
             run.init = None
@@ -327,23 +339,40 @@ class SandboxRunner:
         del self._active[run.job.id]
         run.released.set()
 
-    def _launcher(self, limits: Limits | None, group: cgroup.Cgroup | None) -> list[str]:
+    def _controllers(self) -> frozenset[str]:
+        """The limits that control groups keep here."""
+        if self._hierarchy is not None:
+            return frozenset(CONTROLLERS)
+        return self._scopes.controllers if self._scopes is not None else frozenset()
+
+    def _launcher(self, limits: Limits | None, group: cgroup.Cgroup | None, scope: ScopedJob | None) -> list[str]:
         """What runs before bubblewrap: join the control group, drop root, set resource limits."""
         command: list[str] = []
+        if scope is not None:
+            command += scope.launcher()
         if group is not None:
             files = [str(directory / "cgroup.procs") for directory in group.directories]
             command += ["/bin/sh", "-c", _JOIN, "sh", *files, "--"]
         if self._privileged:
             identity = str(CONTAINER_UID)
             command += ["setpriv", f"--reuid={identity}", f"--regid={identity}", "--clear-groups", "--"]
+        return [*command, "prlimit", *self._resource_limits(limits), "--"]
+
+    def _resource_limits(self, limits: Limits | None) -> list[str]:
+        """Limits by process and by user: little, where there are control groups."""
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         files_open = _MAX_FILES_OPEN if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES_OPEN)
-        command += ["prlimit", "--core=0", f"--nofile={files_open}"]
-        if limits is not None and group is None:
-            command += [f"--data={limits.memory_bytes}", f"--nproc={self._processes() + limits.pids + OWN_PROCESSES}"]
-        if limits is not None and not self._privileged:
-            command.append(f"--fsize={largest_file(limits)}")
-        return [*command, "--"]
+        options = ["--core=0", f"--nofile={files_open}"]
+        if limits is None:
+            return options
+        grouped = self._controllers()
+        if "memory" not in grouped:
+            options.append(f"--data={limits.memory_bytes}")
+        if "pids" not in grouped:
+            options.append(f"--nproc={self._processes() + limits.pids + OWN_PROCESSES}")
+        if not self._privileged:
+            options.append(f"--fsize={largest_file(limits)}")
+        return options
 
     def _processes(self) -> int:
         """How many processes the sandboxed user has now: the kernel counts them all against its limit."""

@@ -124,7 +124,7 @@ def test_an_ordinary_users_programs_are_confined(
         outcome = await runner.run(job)
         await runner.close()
         assert "The output isn't a file system of its own" in sentences
-        assert "Limits on cpu aren't enforced" in sentences
+        assert "The limit on cpu isn't enforced" in sentences
         if reason is not None:
             assert (outcome.reason, outcome.exit_code) == (reason, code), outcome
         if arguments == ["ok"]:
