@@ -17,6 +17,8 @@ from client.errors import ClientError, InvalidInput
 from client.rpc import check_url
 
 _CHUNK = 1 << 20
+# A compressed transfer would have another hash.
+_AS_IT_IS = {"accept-encoding": "identity"}
 
 
 class BlobError(ClientError):
@@ -63,7 +65,7 @@ async def url_digest(http: httpx.AsyncClient, url: str) -> Digest:
     """Reads what is at ``url`` once, keeping nothing of it."""
     digest, size = hashlib.sha256(), 0
     try:
-        async with http.stream("GET", url) as response:
+        async with http.stream("GET", url, headers=_AS_IT_IS) as response:
             if not response.is_success:
                 raise BlobError(f"{url} can't be read: HTTP status {response.status_code}")
             async for chunk in response.aiter_raw(_CHUNK):
@@ -95,7 +97,7 @@ async def fetch_text(http: httpx.AsyncClient, urls: Sequence[str], limit: int) -
     problems = []
     for url in urls:
         try:
-            async with http.stream("GET", url) as response:
+            async with http.stream("GET", url, headers=_AS_IT_IS) as response:
                 if not response.is_success:
                     problems.append(f"{url}: HTTP status {response.status_code}")
                     continue
@@ -113,7 +115,7 @@ async def fetch_text(http: httpx.AsyncClient, urls: Sequence[str], limit: int) -
 async def _download_from(http: httpx.AsyncClient, url: str, wanted: Digest, target: Path) -> None:
     with _appearing(target) as file:
         digest, size = hashlib.sha256(), 0
-        async with http.stream("GET", url, headers={"accept-encoding": "identity"}) as response:
+        async with http.stream("GET", url, headers=_AS_IT_IS) as response:
             if not response.is_success:
                 raise BlobError(f"HTTP status {response.status_code}")
             async for chunk in response.aiter_raw(_CHUNK):

@@ -58,7 +58,9 @@ class Rpc:
     ) -> None:
         self.url = check_url(url)
         self._timeout_s = timeout_s
-        self._http = httpx.AsyncClient(timeout=timeout_s, transport=transport, trust_env=False)
+        # Loading the certificates takes longer than a local call.
+        needs_tls = self.url.startswith("https:")
+        self._http = httpx.AsyncClient(timeout=timeout_s, transport=transport, trust_env=False, verify=needs_tls)
         self._next_id = 0
 
     async def __aenter__(self) -> Self:

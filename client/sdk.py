@@ -72,12 +72,20 @@ class MillClient(Queries):
         http: httpx.AsyncClient | None = None,
     ) -> None:
         super().__init__(rpc or Rpc(node))
-        self.http = http or http_client()
+        self._http = http
         self._wallet = Wallet(self.rpc, signer, chain_id=chain_id) if signer else None
 
     async def close(self) -> None:
-        await self.http.aclose()
+        if self._http:
+            await self._http.aclose()
         await super().close()
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """For files; made when it is first needed."""
+        if self._http is None:
+            self._http = http_client()
+        return self._http
 
     @property
     def wallet(self) -> Wallet:

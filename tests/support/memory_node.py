@@ -46,11 +46,11 @@ class MemoryNode:
         self.on_block: Callable[[dict[str, Any]], None] = lambda header: None
         self._blocks: dict[int, tuple[tuple[bytes, ...], tuple[TxResult, ...], int]] = {}
         self._check = self._new_check()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
 
     def make_block(self) -> None:
         """A block with everything in the mempool."""
-        with self._lock:
+        with self.lock:
             txs = tuple(self.mempool)
             for raw in txs:
                 self.network.send_raw(raw)
@@ -58,7 +58,7 @@ class MemoryNode:
 
     def commit(self, txs: tuple[bytes, ...] = ()) -> None:
         """The network's next block, of transactions that were sent to it."""
-        with self._lock:
+        with self.lock:
             results = self.network.next_block()
             self.record(txs, results)
 
@@ -82,7 +82,7 @@ class MemoryNode:
 
     def answer(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """A method's result; RpcRefusal for a JSON-RPC error."""
-        with self._lock:
+        with self.lock:
             handler = getattr(self, f"_{method}", None)
             if handler is None:
                 raise RpcRefusal(f"no method {method}")

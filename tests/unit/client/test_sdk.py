@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from proofmill.task.v1.state_pb2 import TASK_STATUS_DONE, VERDICT_INVALID, Input
+from proofmill.task.v1.state_pb2 import VERDICT_INVALID, Input
 from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH
 
 from client.blobs import BlobError
@@ -20,7 +20,7 @@ from client.sdk import MillClient
 from tests.support.http_node import HttpNode
 from tests.support.life import make_spec, task_of
 from tests.support.network import ALICE, AUTHORITY, BOB, DEPLOYER, MILL, RICH, operator_key
-from tests.support.small_life import NOWHERE, step
+from tests.support.small_life import NOWHERE, is_final, step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,13 +67,13 @@ async def start_task(server: HttpNode) -> int:
 
 
 def finish(server: HttpNode, task_id: int, *, bundle: bytes = b"proof", url: str = NOWHERE) -> None:
-    while task_of(server.node.network, task_id).task.progress.status != TASK_STATUS_DONE:
+    while not is_final(server.node, task_id):
         step(server.node, task_id, bundle=bundle, url=url)
 
 
 async def keep_working(server: HttpNode, task_id: int) -> None:
     """Blocks at a pace of their own, until the task has ended."""
-    while task_of(server.node.network, task_id).task.progress.status != TASK_STATUS_DONE:
+    while not is_final(server.node, task_id):
         await asyncio.to_thread(step, server.node, task_id)
         await asyncio.sleep(0.01)
 
@@ -193,7 +193,7 @@ async def test_watching_tells_every_step_once_with_height_and_time(server: HttpN
 async def test_a_life_only_grows(server: HttpNode) -> None:
     task_id = await start_task(server)
     lives = []
-    while task_of(server.node.network, task_id).task.progress.status != TASK_STATUS_DONE:
+    while not is_final(server.node, task_id):
         lives.append(task_life(task_of(server.node.network, task_id)))
         step(server.node, task_id)
     for before, after in pairwise(lives):
