@@ -52,7 +52,7 @@ async def show_steps(steps: AsyncIterator[Step], time_limit_s: int) -> None:
         with Live(Spinner("dots", "waiting for the chain"), console=console, transient=True) as live:
             async for line, is_step in _lines(steps, time_limit_s):
                 if is_step:
-                    console.print(line, highlight=False, markup=False)
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)
                     live.update(Spinner("dots", "waiting for what comes next"))
                 else:
                     live.update(Spinner("dots", line))

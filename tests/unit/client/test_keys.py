@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from client.errors import InvalidInput
 from client.keys.encryption import decrypt, encrypt
 from client.keys.files import read_key_file, read_secret, write_key_file, write_secret
 from client.keys.keystore import KeyInfo, KeyStore
+from client.keys.passphrase import ask_passphrase
 from client.keys.private_key import PrivateKey
 
 if TYPE_CHECKING:
@@ -202,6 +204,24 @@ def test_changed_files_are_noticed(tmp_path: Path, change: dict[str, object], me
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(InvalidInput, match=message):
         keys.unlock("alice", never)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_is_asked_and_a_new_passphrase_twice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter([PASSPHRASE, "a mistyped one", PASSPHRASE, PASSPHRASE])
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("click.termui.hidden_prompt_func", lambda _: next(answers))
+    assert ask_passphrase(None, "Passphrase for the new key", confirm=True) == PASSPHRASE
+    assert next(answers, None) is None
+    shown = capsys.readouterr()
+    assert "do not match" in shown.err
+    assert PASSPHRASE not in shown.out + shown.err
 
 
 def test_files_that_are_not_json(tmp_path: Path) -> None:
