@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from proofmill.params.v1.state_pb2 import Params
 
+    from chain.validator.rewards import CommitVote
+
 CHAIN_ID = "test-1"
 START_MS = 1_700_000_000_000
 MILL = 1_000_000
@@ -138,7 +140,7 @@ class Network:
     def send_raw(self, raw: bytes) -> None:
         self._pending.append(raw)
 
-    def next_block(self, *, after_ms: int = 1_000) -> tuple[TxResult, ...]:
+    def next_block(self, *, after_ms: int = 1_000, votes: tuple[CommitVote, ...] = ()) -> tuple[TxResult, ...]:
         """Apply and commit a block with everything that was sent; its transactions' results."""
         self.height += 1
         self.time_ms += after_ms
@@ -149,7 +151,7 @@ class Network:
             hash=hashlib.sha256(b"block" + self.height.to_bytes(8, "big")).digest(),
             txs=tuple(self._pending),
             proposer=bytes(20),
-            votes=(),
+            votes=votes,
         )
         self._pending.clear()
         self._sequences.clear()
