@@ -133,9 +133,11 @@ class DockerRunner:
         if not url.startswith("unix://"):
             raise RunnerError(f"the docker runner needs an engine on this machine (unix://…), not {url}")
         try:
+            # Asked first because the SDK leaks the socket of an attempt that fails.
+            _knock(url)
             # Attached streams keep their connections, so there can be as many as threads.
             api = await asyncio.to_thread(APIClient, url, version="auto", max_pool_size=_MAX_THREADS)
-        except _EngineErrors as error:
+        except (OSError, *_EngineErrors) as error:
             raise RunnerError(f"no container engine answers at {url}: {error}") from error
         runner = cls(node_id, state_dir, api, discover() if gpu_ids is None else gpu_ids)
         try:
@@ -518,6 +520,12 @@ class DockerRunner:
 def _default_url() -> str:
     """The socket of the engine that this machine has; Docker's where it has none, for the error message."""
     return f"unix://{next((path for path in _SOCKETS if path.is_socket()), _SOCKETS[0])}"
+
+
+def _knock(url: str) -> None:
+    """Raise :class:`OSError` unless something accepts connections at ``url``."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(url.removeprefix("unix://"))
 
 
 def _read_frames(attached: IO[bytes], stdout: LogBuffer, stderr: LogBuffer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -59,7 +60,10 @@ def largest_file(limits: Limits) -> int:
 
 
 def remove_home(home: Path) -> None:
-    """Take away a job's directory: mounts, with what they show left untouched, and its output."""
+    """Take away a job's directory: mounts, with what they show left untouched, and its output.
+
+    What can't be removed now is left for the next start.
+    """
     if not home.is_dir():
         return
     for directory in home.iterdir():
@@ -67,8 +71,11 @@ def remove_home(home: Path) -> None:
         if directory.name == "output":
             shutil.rmtree(directory, ignore_errors=True)
         else:
-            directory.rmdir()
-    home.rmdir()
+            # Never recursively: were it still mounted, this would delete what it shows.
+            with contextlib.suppress(OSError):
+                directory.rmdir()
+    with contextlib.suppress(OSError):
+        home.rmdir()
 
 
 class _Copy:

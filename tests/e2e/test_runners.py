@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+import docker
 import pytest
 
 from prover_node.bundle import BundleError, BundleLimits, pack
-from prover_node.runner.base import Job, Limits, Outcome, Reason, Runner
+from prover_node.runner.base import Job, Limits, Outcome, Reason, Runner, RunnerError
 from prover_node.runner.docker import DockerRunner
 from prover_node.runner.sandbox import SandboxRunner
 from tests.support.behave_program import build_behave
+from tests.support.doomed_node import start_runner
 from tests.support.engine import Engine
 from tests.support.image_archives import directory, docker_archive, file, image_config, oci_layout, tar
 
@@ -56,28 +59,39 @@ def image(behave: bytes, tmp_path_factory: pytest.TempPathFactory) -> Image:
         "Env": ["FROM_IMAGE=yes", "MILL_TASK_ID=image"],
         "User": "root",
         "WorkingDir": "/work",
+        "Volumes": {"/etc": {}, "/work": {}},
+        "Healthcheck": {"Test": ["CMD", "/behave", "sleep"]},
     }
     path = tmp_path_factory.mktemp("image") / "image.tar"
     return Image(path, oci_layout(path, layers, image_config(layers, settings), compress=True))
 
 
+@dataclass(frozen=True)
+class Backend:
+    """What a runner is started on."""
+
+    kind: str
+    where: str
+
+
 @pytest.fixture(params=["docker", "sandbox"])
-async def runner(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Runner]:
-    """Each runner in turn."""
-    needed = {"docker": "docker_engine", "sandbox": "bwrap"}[request.param]
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each kind of runner in turn."""
+    kind = cast(str, request.param)
+    needed = {"docker": "docker_engine", "sandbox": "bwrap"}[kind]
     # Asked for by name, so that one missing backend doesn't skip the other; the summary counts by these names.
     request.node.fixturenames = [*request.node.fixturenames, needed]
-    backend = request.getfixturevalue(needed)
+    found = request.getfixturevalue(needed)
+    return Backend(kind, found.url if isinstance(found, Engine) else str(found))
 
-    async def start() -> Runner:
-        if request.param == "docker":
-            return await DockerRunner.start("test", tmp_path / "state", url=cast(Engine, backend).url)
-        return await SandboxRunner.start("test", tmp_path / "state", bwrap=cast(Path, backend))
 
-    made = await start()
+@pytest.fixture
+async def runner(backend: Backend, tmp_path: Path) -> AsyncIterator[Runner]:
+    """A runner, and after the test nothing that it has left."""
+    made = await start_runner(backend.kind, backend.where, tmp_path / "state")
     yield made
     await made.close()
-    again = await start()
+    again = await start_runner(backend.kind, backend.where, tmp_path / "state")
     assert await again.cleanup_orphans() == []
     await again.close()
     assert traces(tmp_path) == []
@@ -333,9 +347,62 @@ async def test_unusable_images(runner: Runner, job: Job, tmp_path: Path) -> None
         assert outcome.detail
 
 
+async def test_what_a_killed_node_left_is_found_and_removed(
+    backend: Backend, runner: Runner, job: Job, tmp_path: Path
+) -> None:
+    node = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.support.doomed_node",
+        json.dumps([backend.kind, backend.where, str(tmp_path), str(job.image), job.image_sha256]),
+        stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    assert node.stdout is not None
+    assert await node.stdout.readline() == b"started\n"
+    node.kill()
+    await node.communicate()
+    assert await runner.cleanup_orphans() == ["doomed"]
+    assert traces(tmp_path) == []
+
+
 async def test_gpus_that_are_not_there_are_a_clear_error(runner: Runner, job: Job) -> None:
     if runner.gpus:
         pytest.skip("this machine has GPUs")
     outcome = await runner.run(doing(job, "ok", gpus=1))
     assert outcome.reason is Reason.RUNNER_ERROR
     assert "GPU" in outcome.detail
+
+
+async def test_an_engine_without_gpu_support_is_named(docker_engine: Engine, job: Job, tmp_path: Path) -> None:
+    runner = await DockerRunner.start("test", tmp_path / "state", url=docker_engine.url, gpu_ids=("0",))
+    outcome = await runner.run(doing(job, "ok", gpus=1))
+    await runner.close()
+    if outcome.reason is Reason.EXITED:
+        pytest.skip("this engine can give GPUs")
+    assert outcome.reason is Reason.RUNNER_ERROR
+    assert "NVIDIA container toolkit" in outcome.detail
+
+
+async def test_a_tag_cannot_put_another_image_in_the_place(docker_engine: Engine, job: Job, tmp_path: Path) -> None:
+    runner = await DockerRunner.start("test", tmp_path / "state", url=docker_engine.url)
+    assert (await runner.run(replace(job, command=()))).exit_code == 0
+    client = docker.APIClient(docker_engine.url)
+    client.tag("proofmill-probe", "proofmill-program", job.image_sha256, force=True)
+    client.close()
+    (tmp_path / "second").mkdir()
+    again = replace(job, id="second", output_dir=tmp_path / "second")
+    assert (await runner.run(again)).exit_code == 0
+    await runner.close()
+
+
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1:1", "unix:///nowhere/docker.sock"])
+async def test_no_engine_is_a_clear_error(tmp_path: Path, url: str) -> None:
+    with pytest.raises(RunnerError, match=url):
+        await DockerRunner.start("test", tmp_path, url=url)
+
+
+async def test_no_bubblewrap_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RunnerError, match="install it"):
+        await SandboxRunner.start("test", tmp_path)
