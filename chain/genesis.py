@@ -61,7 +61,7 @@ def apply_genesis(kv: KV, genesis: Genesis) -> None:
             _create_prover(kv, prover, genesis.params.prover_bond_min)
         for validator in genesis.validators:
             if len(validator.consensus_address) != 20:
-                raise GenesisError("a validator's consensus_address has not 20 bytes")
+                raise GenesisError("app_state: a validator's consensus_address has not 20 bytes")
             operator = check_address(validator.operator, "the operator of a validator")
             schema.VALIDATOR_OPERATORS.set(kv, validator.consensus_address, operator)
     except (ParamsError, TxError) as error:
