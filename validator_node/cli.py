@@ -11,22 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import click
-import uvloop
 
-from chain.genesis import parse_genesis
-from client.cli.options import FORMATS
 from client.cli.output import emit, pairs
 from validator_node import genesis_file
+from validator_node.cli_options import format_option
 from validator_node.cli_values import ACCOUNT, ADDRESS, GenesisAccountValue
 from validator_node.comet import find_comet
-from validator_node.export import export_state
 from validator_node.genesis_file import GenesisError, NewNetwork
 from validator_node.home import DEFAULT_HOME, HomeError, NodeHome
-from validator_node.logs import configure_logs
-from validator_node.settings import load_settings
-from validator_node.setup import Ports, connect_peers, make_home, rpc_url
-from validator_node.status import fetch_status
-from validator_node.supervisor import run_node
+from validator_node.ports import Ports
+from validator_node.setup import connect_peers, make_home, rpc_url
 
 home_option = click.option(
     "--home",
@@ -35,18 +29,6 @@ home_option = click.option(
     default=DEFAULT_HOME,
     show_default=True,
     help="The node's own directory.",
-)
-
-
-format_option = click.option(
-    "-o",
-    "--format",
-    "output_format",
-    type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    envvar="MILL_FORMAT",
-    help="How to print the result.",
 )
 
 
@@ -134,6 +116,8 @@ def init(
 
 
 def _read_joined(path: Path) -> dict[str, Any]:
+    from chain.genesis import parse_genesis
+
     try:
         document: dict[str, Any] = json.loads(path.read_bytes())
         parse_genesis(json.dumps(document["app_state"]).encode())
@@ -149,6 +133,13 @@ def _read_joined(path: Path) -> dict[str, Any]:
 @home_option
 def start(root: Path) -> None:
     """Run the node until SIGTERM or Ctrl-C. Exits non-zero if any part of it fails."""
+    # The servers' libraries take longer to load than the other commands to run.
+    import uvloop
+
+    from validator_node.logs import configure_logs
+    from validator_node.settings import load_settings
+    from validator_node.supervisor import run_node
+
     home = NodeHome(root.expanduser().absolute())
     home.require_initialized()
     settings = load_settings(home.settings)
@@ -163,6 +154,8 @@ def start(root: Path) -> None:
 @format_option
 def status(root: Path, url: str | None, output_format: str) -> None:
     """Show height, app hash, peers and versions of a running node."""
+    from validator_node.status import fetch_status
+
     if url is None:
         home = NodeHome(root.expanduser().absolute())
         home.require_initialized()
@@ -177,6 +170,8 @@ def status(root: Path, url: str | None, output_format: str) -> None:
 @click.option("--to", "target", type=click.Path(dir_okay=False, path_type=Path), help="File to write. Default: stdout.")
 def export(root: Path, height: int | None, target: Path | None) -> None:
     """Write the state as the genesis file of a new chain. The node must be stopped."""
+    from validator_node.export import export_state
+
     home = NodeHome(root.expanduser().absolute())
     home.require_initialized()
     document = export_state(home, height)

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from validator_node.comet import Comet
 from validator_node.home import HomeError, NodeHome
+from validator_node.ports import Ports
 from validator_node.settings import Settings
 from validator_node.toml_edit import Value, set_values
 
 _MAX_TX_BYTES = 1 << 20
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104  (peers have to reach a validator)
-
-
-@dataclass(frozen=True)
-class Ports:
-    """What one node listens on."""
-
-    rpc: int
-    p2p: int
-    grpc: int
-    rest: int
-    metrics: int
-
-    @classmethod
-    def of(cls, index: int, offset: int = 0) -> Ports:
-        """Those of the index-th node (from 0) on a machine; the first one's, without offset, are the usual ones."""
-        shift = 10 * index + offset
-        return cls(26657 + shift, 26656 + shift, 9090 + shift, 1317 + shift, 26660 + shift)
 
 
 def make_home(comet: Comet, home: NodeHome, moniker: str, ports: Ports, *, p2p_host: str = "") -> None:

@@ -15,9 +15,7 @@ import click
 import httpx
 
 from client.cli.output import columns, emit
-from validator_node.cli import format_option
-from validator_node.comet import find_comet
-from validator_node.localnet.create import USERS, create
+from validator_node.cli_options import format_option
 from validator_node.localnet.launch import (
     last_lines,
     require_free_ports,
@@ -26,7 +24,7 @@ from validator_node.localnet.launch import (
     stop_all,
     wait_for_any_end,
 )
-from validator_node.localnet.layout import DEFAULT_HOME, MAX_PROVERS, MAX_VALIDATORS, Layout, LocalnetError, Plan
+from validator_node.localnet.layout import DEFAULT_HOME, MAX_PROVERS, MAX_VALIDATORS, USERS, Layout, LocalnetError, Plan
 
 _DEFAULTS: dict[str, Any] = {
     "chain_id": "mill-local",
@@ -161,6 +159,10 @@ def _plan_of(layout: Layout, asked: dict[str, Any]) -> Plan:
     given = {name: value for name, value in asked.items() if value is not None}
     if plan is None:
         plan = Plan(**(_DEFAULTS | given))
+        # It loads libraries that no other command needs.
+        from validator_node.comet import find_comet
+        from validator_node.localnet.create import create
+
         require_free_ports(plan)
         create(layout, plan, find_comet())
         return plan

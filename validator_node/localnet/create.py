@@ -17,11 +17,10 @@ from client.keys.private_key import PrivateKey
 from validator_node.comet import Comet
 from validator_node.genesis_file import NewNetwork, load_preset, make_genesis, read_validator, write_genesis
 from validator_node.localnet.commands import prover_init_command
-from validator_node.localnet.layout import LOOPBACK, Layout, LocalnetError, Plan
+from validator_node.localnet.layout import LOOPBACK, USERS, Layout, LocalnetError, Plan
 from validator_node.setup import connect_peers, make_home
 
 PRESET = "devnet"
-USERS = ("authority", "deployer", "alice", "bob")
 # What each prover claims to have: small, so that several fit on a laptop at once.
 PROVER_RESOURCES = Resources(cpu_millis=2_000, memory_bytes=4 << 30)
 

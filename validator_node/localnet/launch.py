@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import httpx
 
+from validator_node.comet import stop_orphan
+from validator_node.home import NodeHome
 from validator_node.localnet.commands import Service, services
 from validator_node.localnet.layout import LOOPBACK, Layout, LocalnetError, Plan
 from validator_node.processes import ProcessRecord, read_record, write_record
@@ -79,6 +81,10 @@ def stop_all(layout: Layout, names: Collection[str] | None = None) -> list[str]:
             found[name].kill()
             layout.record(name).unlink(missing_ok=True)
             stopped.append(name)
+    for home in sorted(layout.root.glob("validators/*")):
+        if home.name not in found and (names is None or home.name in names):
+            # A supervisor that was killed can't have stopped its CometBFT.
+            stop_orphan(NodeHome(home))
     return stopped
 
 

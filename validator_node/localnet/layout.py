@@ -8,10 +8,12 @@ from pathlib import Path
 
 from client.errors import ClientError
 from validator_node.home import NodeHome
-from validator_node.setup import Ports
+from validator_node.ports import Ports
 
 DEFAULT_HOME = Path.home() / ".mill" / "localnet"
 LOOPBACK = "127.0.0.1"
+# Names of the funded keys.
+USERS = ("authority", "deployer", "alice", "bob")
 # So many nodes fit before the ports of the last validator meet those of something else.
 MAX_VALIDATORS = 20
 MAX_PROVERS = 99

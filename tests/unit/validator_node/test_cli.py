@@ -12,8 +12,9 @@ from client.cli.main import run
 from tests.support.network import ALICE, BOB
 from validator_node.home import NodeHome
 from validator_node.localnet.layout import Plan
+from validator_node.ports import Ports
 from validator_node.settings import load_settings
-from validator_node.setup import Ports, rpc_url
+from validator_node.setup import rpc_url
 
 
 def test_init_makes_a_home_and_never_overwrites_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
