@@ -1,0 +1,239 @@
+"""What becomes of bad programs and bad files on a real network: a clear reason on chain, and the user's money back."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from proofmill.program.v1.state_pb2 import Image, ProgramSpec
+from proofmill.task.v1.query_pb2 import QueryTaskResponse
+from proofmill.task.v1.state_pb2 import (
+    PAYOUT_KIND_REFUND,
+    TASK_STATUS_DONE,
+    TASK_STATUS_FAILED,
+    TASK_STATUS_UNDECIDED,
+    VERDICT_INCONCLUSIVE,
+    VERDICT_INVALID,
+    Input,
+    TaskStatus,
+)
+from proofmill.task.v1.tx_pb2 import MsgRunTask, MsgRunTaskResponse
+from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, Resources
+
+from chain.program.ids import program_id
+from client.messages import deploy_program, run_task
+from client.program.image import LayerFile, write_image
+from client.sdk import MillClient, TaskLogs
+from tests.support.behave_program import build_behave
+from tests.support.image_archives import ARCHITECTURE
+from tests.support.localnet import PATIENCE_S, Localnet
+
+MIB: Final = 1 << 20
+MAX_FEE: Final = 1_000
+LOG_BYTES: Final = 1 << 20
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """What a program does when it proves and when it verifies, and what the task must come to."""
+
+    name: str
+    prover: tuple[str, ...]
+    reason: str
+    status: TaskStatus = TASK_STATUS_FAILED
+    verifier: tuple[str, ...] = ("exit", "0")
+    time_limit_s: int = 20
+    verifier_time_limit_s: int = 10
+    memory_bytes: int = 96 * MIB
+    image_lies: bool = False
+    input_lies: bool = False
+    input_missing: bool = False
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(cpu_millis=500, memory_bytes=self.memory_bytes)
+
+
+BAD: Final = (
+    Bad("exits-non-zero", ("exit", "7"), "exit code: the program exited with code 7"),
+    Bad("writes-nothing", ("nothing",), "bad output"),
+    # Output is kept in memory until the program ends, and counts as the program's.
+    Bad("writes-too-much", ("fill",), "bad output: the program wrote more output than it may", memory_bytes=512 * MIB),
+    Bad("writes-too-many-files", ("many-files",), "bad output: the program wrote more output than it may"),
+    Bad("writes-a-hole", ("sparse",), "bad output"),
+    Bad("sleeps", ("sleep",), "time limit", time_limit_s=2),
+    Bad("forks-forever", ("bomb",), "", time_limit_s=3),
+    Bad("fills-memory", ("memory",), "out of memory: the program used more memory than it may"),
+    # It goes on if it is refused everything, and then has written nothing.
+    Bad("tries-the-network", ("escape",), "bad output"),
+    Bad("prints-without-end", ("print",), "bad output"),
+    Bad("is-not-there", ("no-such-mode",), "exit code: the program exited with code 9"),
+    Bad("image-is-another", ("ok",), "image unavailable", image_lies=True),
+    Bad("input-is-another", ("ok",), "input unavailable", input_lies=True),
+    Bad("input-is-nowhere", ("ok",), "input unavailable", input_missing=True),
+    Bad("proof-is-invalid", ("ok",), "found the proof invalid", verifier=("verify",)),
+    Bad("verifier-crashes", ("ok",), "to a verdict", TASK_STATUS_UNDECIDED, verifier=("exit", "3")),
+    Bad("verifier-runs-wild", ("ok",), "to a verdict", TASK_STATUS_UNDECIDED, verifier=("memory",)),
+    Bad(
+        "verifier-sleeps", ("ok",), "to a verdict", TASK_STATUS_UNDECIDED, verifier=("sleep",), verifier_time_limit_s=1
+    ),
+    Bad("nothing-is-bad", ("ok",), "found the proof valid", TASK_STATUS_DONE),
+)
+NAMES: Final = [bad.name for bad in BAD]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How each case's task ended, what its program said, and what all of it cost the user."""
+
+    tasks: dict[str, QueryTaskResponse] = field(default_factory=dict)
+    logs: dict[str, TaskLogs] = field(default_factory=dict)
+    spent: list[int] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def outcomes(small_localnet: Localnet, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """All cases at once: what one of them does must not touch the others."""
+    return asyncio.run(run_all(small_localnet, tmp_path_factory.mktemp("bad")))
+
+
+async def run_all(network: Localnet, folder: Path) -> Outcomes:
+    image = await asyncio.to_thread(make_image, folder)
+    url = await publish(network, image)
+    specs = {bad.name: make_spec(bad, image, url) for bad in BAD}
+    async with MillClient(network.node, signer=network.key("deployer")) as deployer:
+        await deployer.wallet.send([deploy_program(deployer.address, spec) for spec in specs.values()])
+    outcomes = Outcomes()
+    async with MillClient(network.node, signer=network.key("alice")) as alice:
+        before = (await alice.balances(alice.address))["ucredit"]
+        runs = [make_run(alice.address, bad, specs[bad.name], network) for bad in BAD]
+        sent = await alice.wallet.send(runs)
+        ids = [sent.response(MsgRunTaskResponse, index).task_id for index in range(len(BAD))]
+        ended = await asyncio.gather(*(alice.wait_task(one) for one in ids))
+        outcomes.spent.append(before - (await alice.balances(alice.address))["ucredit"])
+        for bad, task_id, answer in zip(BAD, ids, ended, strict=True):
+            outcomes.tasks[bad.name] = answer
+            if not (bad.image_lies or bad.input_lies or bad.input_missing):
+                outcomes.logs[bad.name] = await alice.task_logs(task_id)
+    return outcomes
+
+
+def make_image(folder: Path) -> bytes:
+    """An archive with the program that misbehaves on request."""
+    (folder / "program").write_bytes(build_behave(folder))
+    files = [LayerFile(folder / "program", "/behave", 0o755)]
+    write_image(folder / "image.tar", files, ("/behave",), {}, ARCHITECTURE)
+    return (folder / "image.tar").read_bytes()
+
+
+async def publish(network: Localnet, content: bytes) -> str:
+    """Put a file on the network's blob server; its URL."""
+    url = f"{network.plan.blob_url}/blobs/{hashlib.sha256(content).hexdigest()}"
+    async with httpx.AsyncClient(trust_env=False) as http:
+        (await http.put(url, content=content)).raise_for_status()
+    return url
+
+
+def make_spec(bad: Bad, image: bytes, url: str) -> ProgramSpec:
+    digest = hashlib.sha256(b"something else" if bad.image_lies else image).digest()
+
+    def container(command: Sequence[str]) -> Image:
+        return Image(urls=[url], sha256=digest, bytes=len(image), command=["/behave", *command])
+
+    return ProgramSpec(
+        name=bad.name,
+        version="1",
+        prover=container(bad.prover),
+        verifier=container(bad.verifier),
+        default_resources=bad.resources,
+        max_resources=bad.resources,
+        verifier_resources=bad.resources,
+        verifier_time_limit_s=bad.verifier_time_limit_s,
+    )
+
+
+def make_run(user: str, bad: Bad, spec: ProgramSpec, network: Localnet) -> MsgRunTask:
+    # Of its own for each task: what a prover has under its hash already, it doesn't fetch again.
+    content = f"the statement of {bad.name}".encode()
+    public = Input(name="public", sha256=hashlib.sha256(content).digest(), size=len(content), audience=AUDIENCE_BOTH)
+    if bad.input_lies or bad.input_missing:
+        found_there = spec.prover.sha256 if bad.input_lies else public.sha256
+        public.urls.append(f"{network.plan.blob_url}/blobs/{found_there.hex()}")
+    else:
+        public.inline = content
+    return run_task(
+        user, program_id(spec), [public], resources=bad.resources, time_limit_s=bad.time_limit_s, max_fee=MAX_FEE
+    )
+
+
+@pytest.mark.parametrize("bad", BAD, ids=NAMES)
+def test_it_ends_as_it_should_and_says_why(outcomes: Outcomes, small_localnet: Localnet, bad: Bad) -> None:
+    progress = outcomes.tasks[bad.name].task.progress
+    ended = TaskStatus.Name(progress.status), progress.reason
+    assert ended[0] == TaskStatus.Name(bad.status), f"{ended}\n{small_localnet.tails(40)}"
+    assert bad.reason in progress.reason
+
+
+@pytest.mark.parametrize("bad", [bad for bad in BAD if bad.status != TASK_STATUS_DONE], ids=lambda bad: bad.name)
+def test_the_whole_fee_goes_back(outcomes: Outcomes, small_localnet: Localnet, bad: Bad) -> None:
+    view = outcomes.tasks[bad.name].task
+    (payout,) = view.progress.payouts
+    assert (payout.kind, payout.ucredit) == (PAYOUT_KIND_REFUND, view.task.fee)
+    assert payout.recipient == small_localnet.key("alice").address
+
+
+def test_the_user_paid_for_the_good_one_alone(outcomes: Outcomes) -> None:
+    assert outcomes.spent == [outcomes.tasks["nothing-is-bad"].task.task.fee]
+
+
+def test_the_network_was_out_of_reach(outcomes: Outcomes) -> None:
+    # The program names what it could do that it must not.
+    assert outcomes.logs["tries-the-network"] == TaskLogs("", "")
+
+
+def test_no_more_than_a_mebibyte_of_words_is_kept(outcomes: Outcomes) -> None:
+    logs = outcomes.logs["prints-without-end"]
+    assert (len(logs.stdout), len(logs.stderr)) == (LOG_BYTES, LOG_BYTES)
+
+
+def test_nothing_of_a_wrong_image_or_input_is_run(outcomes: Outcomes, small_localnet: Localnet) -> None:
+    refused = {outcomes.tasks[bad.name].task.task.id for bad in BAD if bad.image_lies or bad.input_lies}
+    logs = "".join(
+        small_localnet.layout.log(f"prover{index}").read_text() for index in range(small_localnet.plan.provers)
+    )
+    started = [line for line in logs.splitlines() if "a container starts" in line]
+    assert started
+    assert not [line for line in started for task_id in refused if f"prove-{task_id}-" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("proof-is-invalid", VERDICT_INVALID),
+        ("verifier-crashes", VERDICT_INCONCLUSIVE),
+        ("verifier-runs-wild", VERDICT_INCONCLUSIVE),
+        ("verifier-sleeps", VERDICT_INCONCLUSIVE),
+    ],
+)
+def test_the_committee_votes_as_the_verifier_ends(outcomes: Outcomes, name: str, verdict: int) -> None:
+    answer = outcomes.tasks[name]
+    assert answer.task.progress.verdict == verdict
+    (view,) = answer.rounds
+    assert [vote.verdict for vote in view.votes] == [verdict] * view.round.size
+
+
+def test_the_provers_go_on_working(outcomes: Outcomes, small_localnet: Localnet) -> None:
+    assert outcomes.tasks
+    provers = [f"prover{index}" for index in range(small_localnet.plan.provers)]
+    assert set(provers) <= set(small_localnet.processes())
+    for index in range(small_localnet.plan.provers):
+        health = httpx.get(f"{small_localnet.plan.prover_url(index)}/health", trust_env=False)
+        assert health.status_code == 200
