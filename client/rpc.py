@@ -116,7 +116,11 @@ class Rpc:
 
     async def abci_query(self, path: str, data: bytes = b"", *, height: int = 0, prove: bool = False) -> AbciAnswer:
         """``height`` 0 asks for the latest; raises :class:`QueryFailed` with the application's numbered error."""
-        result = await self.call("abci_query", path=path, data=data.hex(), height=str(height), prove=prove)
+        try:
+            result = await self.call("abci_query", path=path, data=data.hex(), height=str(height), prove=prove)
+        except RpcFailed as error:
+            # The application's own errors come in the answer.
+            raise NodeUnreachable(f"the node at {self.url} can't ask its application: {error.detail}") from error
         code, codespace, log = self._parse(rpc_types.parse_query_error, path, result)
         if code:
             raise QueryFailed(path, codespace, code, log)

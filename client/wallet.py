@@ -38,6 +38,7 @@ _SIMULATE_PATH = "/cosmos.tx.v1beta1.Service/Simulate"
 _PARAMS_PATH = "/proofmill.params.v1.Query/Params"
 _MEMPOOL_FULL = "mempool is full"
 _SEQUENCE_ATTEMPTS = 10
+_BLOCKS_UNTIL_OFFERED_AGAIN = 2
 
 M = TypeVar("M", bound=Message)
 
@@ -224,12 +225,18 @@ class Wallet:
         hash_hex = tx_hash(tx)
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._patience_s
+        offered_height = timeout_height - self._timeout_blocks
         while True:
             try:
                 if found := await self.rpc.tx(hash_hex):
                     return found
-                if (await self.rpc.status()).latest_height >= timeout_height:
+                height = (await self.rpc.status()).latest_height
+                if height >= timeout_height:
                     return await self._scan(tx, timeout_height)
+                if height >= offered_height + _BLOCKS_UNTIL_OFFERED_AGAIN:
+                    # A node that restarts forgets its mempool. A refusal says nothing: the tx may be in a block.
+                    await self.rpc.broadcast_tx_sync(tx)
+                    offered_height = height
                 give_up = loop.time() + self._patience_s
             except (NodeUnreachable, RpcFailed) as error:
                 if loop.time() > give_up:

@@ -64,6 +64,13 @@ async def test_json_rpc_errors_carry_their_detail() -> None:
     assert caught.value.code == -32603
 
 
+async def test_an_application_that_is_down_is_an_unreachable_node() -> None:
+    error = {"code": -32603, "message": "Internal error", "data": "read unix: connection reset by peer"}
+    async with answering(lambda _: httpx.Response(500, json={"error": error})) as rpc:
+        with pytest.raises(NodeUnreachable, match="can't ask its application: read unix"):
+            await rpc.abci_query("/x")
+
+
 @pytest.mark.parametrize("error", ["no", {"message": "no"}, {"code": "x", "message": "no"}])
 async def test_odd_json_rpc_errors(error: object) -> None:
     async with answering(lambda _: httpx.Response(200, json={"error": error})) as rpc:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from cosmos.bank.v1beta1.tx_pb2 import MsgSend, MsgSendResponse
+from cosmos.tx.v1beta1.tx_pb2 import TxBody, TxRaw
 
 from chain import schema
 from client import messages
@@ -85,14 +86,25 @@ async def test_lost_answers_while_waiting_are_asked_for_again(node: MemoryNode, 
     assert sequence(node, ALICE) == 1
 
 
-async def test_a_dropped_transaction_is_replaced_only_after_its_timeout(node: MemoryNode, rpc: Rpc) -> None:
+async def test_a_dropped_transaction_is_offered_again(node: MemoryNode, rpc: Rpc) -> None:
     node.instant = False
     node.forget = 1
     before = umill(node, BOB)
-    await wallet(rpc).send([payment()])
+    await wallet(rpc, timeout_blocks=8).send([payment()])
     assert umill(node, BOB) == before + AMOUNT
     first, second = node.broadcasts
-    assert first != second
+    assert first == second
+
+
+async def test_a_transaction_is_replaced_only_after_its_timeout(node: MemoryNode, rpc: Rpc) -> None:
+    node.instant = False
+    node.forget = 3
+    before = umill(node, BOB)
+    outcome = await wallet(rpc).send([payment()])
+    assert umill(node, BOB) == before + AMOUNT
+    first = TxBody.FromString(TxRaw.FromString(node.broadcasts[0]).body_bytes)
+    assert node.broadcasts[-1] != node.broadcasts[0]
+    assert outcome.height > first.timeout_height
 
 
 async def test_sends_behind_a_dropped_one_recover(node: MemoryNode, rpc: Rpc) -> None:
