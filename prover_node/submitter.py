@@ -17,7 +17,7 @@ log = structlog.get_logger("prover.submitter")
 
 
 class Submitter:
-    """One transaction is under way at a time, so sequences stay in order and a block holds one of ours at most."""
+    """What is owed at one moment is sent together; what comes up meanwhile waits until that is in a block."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class Submitter:
             await self._work.wait()
             self._work.clear()
             entries, self._waiting = list(self._waiting.values()), {}
-            for batch in make_batches(entries, self._node, self._endpoints):
-                await self._send(batch)
+            # Side by side: a vote that waited behind the reports of several failures could come too late.
+            await asyncio.gather(*map(self._send, make_batches(entries, self._node, self._endpoints)))
 
     async def _send(self, batch: Batch) -> None:
         names = [f"{ref.kind.value} {ref.task_id}" for ref in batch.refs]
