@@ -372,7 +372,7 @@ class DockerRunner:
     def _prepare(self, run: _Running) -> None:
         run.home.mkdir()
         if run.job.output_dir is not None:
-            run.stage = OutputStage(run.home / "output", run.job.limits, own_file_system=self._own_file_systems)
+            run.stage = OutputStage(run.home, run.job.limits, own_file_system=self._own_file_systems)
             if os.geteuid() == 0 and not self._own_file_systems:
                 os.chown(run.stage.path, CONTAINER_UID, CONTAINER_UID)
         if self._hierarchy is not None:
@@ -448,6 +448,8 @@ class DockerRunner:
             while not waiting.done():
                 measured = run.stage is not None and not self._own_file_systems and run.stopped is None
                 await asyncio.wait([waiting], timeout=_POLL_S if measured else None)
+                if waiting.done():
+                    break
                 if measured and run.stage is not None and await asyncio.to_thread(run.stage.exceeded):
                     await self._stop(run, Reason.OUTPUT_LIMIT)
         finally:

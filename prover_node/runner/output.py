@@ -11,6 +11,7 @@ from pathlib import Path
 from prover_node.runner.base import CONTAINER_UID, Limits
 from prover_node.runner.mounts import mount_tmpfs, unmount
 
+_OUTPUT = "output"
 _CHUNK = 1 << 20
 _MAX_DEPTH = 100  # a path in a bundle has at most 255 characters
 
@@ -20,17 +21,17 @@ class OutputTooLarge(Exception):
 
 
 class OutputStage:
-    """The directory that a program sees as ``/mnt/output``.
+    """The directory that a program sees as ``/mnt/output``; it lies in the job's ``home``.
 
     With ``own_file_system`` it is a file system of the limits' size, so no write can exceed them.
     Without, :meth:`exceeded` has to be asked from time to time.
     """
 
-    def __init__(self, path: Path, limits: Limits, *, own_file_system: bool) -> None:
-        self.path = path
+    def __init__(self, home: Path, limits: Limits, *, own_file_system: bool) -> None:
+        self.path = path = home / _OUTPUT
         self._limits = limits
         self._own_file_system = own_file_system
-        path.mkdir(mode=0o700, parents=True)
+        path.mkdir(mode=0o700)
         if own_file_system:
             mount_tmpfs(path, size=limits.output_bytes, inodes=limits.output_inodes, uid=CONTAINER_UID)
 
@@ -68,14 +69,34 @@ def remove_home(home: Path) -> None:
         return
     for directory in home.iterdir():
         unmount(directory)
-        if directory.name == "output":
-            shutil.rmtree(directory, ignore_errors=True)
-        else:
-            # Never recursively: were it still mounted, this would delete what it shows.
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if directory.name.startswith(_OUTPUT):
+                _remove_tree(directory)
+            else:
+                # Never recursively: were it still mounted, this would delete what it shows.
                 directory.rmdir()
     with contextlib.suppress(OSError):
         home.rmdir()
+
+
+def _remove_tree(root: Path) -> None:
+    """Remove a tree that a program may have locked, or nested deeper than paths and stacks reach."""
+    pending = [root]
+    moved = 0
+    while pending:
+        directory = pending.pop()
+        directory.chmod(0o700)
+        with os.scandir(directory) as found:
+            children = list(found)
+        for child in children:
+            path = directory / child.name
+            if child.is_dir(follow_symlinks=False):
+                path.chmod(0o700)
+                moved += 1
+                pending.append(path.rename(root.with_name(f"{root.name}.{moved}")))
+            else:
+                path.unlink()
+        directory.rmdir()
 
 
 class _Copy:
@@ -136,18 +157,30 @@ def _exceeds(root: Path, max_bytes: int, max_entries: int) -> bool:
     total = entries = 0
     pending = [root]
     while pending:
+        directory = pending.pop()
         try:
-            with os.scandir(pending.pop()) as found:
-                for item in found:
-                    status = item.stat(follow_symlinks=False)
-                    entries += 1
-                    total += status.st_blocks * 512
-                    if total > max_bytes or entries > max_entries:
-                        return True
-                    if stat.S_ISDIR(status.st_mode):
-                        pending.append(Path(item.path))
+            children = _children(directory)
         except PermissionError:
-            return True  # hidden from the count
+            return True  # a program that keeps locking it hides something
         except OSError:
             continue  # just removed
+        for child in children:
+            with contextlib.suppress(FileNotFoundError):
+                status = child.stat(follow_symlinks=False)
+                entries += 1
+                total += status.st_blocks * 512
+                if total > max_bytes or entries > max_entries:
+                    return True
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(directory / child.name)
     return False
+
+
+def _children(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as found:
+            return list(found)
+    except PermissionError:
+        directory.chmod(0o700)
+        with os.scandir(directory) as found:
+            return list(found)

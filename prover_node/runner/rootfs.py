@@ -22,6 +22,7 @@ MOUNT_POINTS = ("/proc", "/dev", "/sys", "/tmp", INPUT_MOUNT, ASSETS_MOUNT, PROO
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _MAX_LINKS = 40
+_MAX_DEPTH = 256  # the standard library removes trees recursively
 _MAX_ID = (1 << 31) - 1
 _MAX_TIME = 1 << 33
 _CHUNK = 1 << 20
@@ -99,6 +100,7 @@ class _Tree:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._touched: set[Path] = set()
+        self._deepest = len(root.parts) + _MAX_DEPTH
         self._keep_owners = os.geteuid() == 0
 
     def start_layer(self) -> None:
@@ -190,6 +192,8 @@ class _Tree:
             if part == "..":
                 current = current.parent if current != self._root else current
                 continue
+            if len(current.parts) > self._deepest:
+                raise ImageError(f"the image nests directories more than {_MAX_DEPTH} deep")
             candidate = current / part
             if candidate.is_symlink():
                 links += 1

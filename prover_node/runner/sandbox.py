@@ -211,7 +211,7 @@ class SandboxRunner:
             os.chown(run.home, 0, CONTAINER_UID)
             run.home.chmod(0o710)
         if job.output_dir is not None:
-            run.stage = OutputStage(run.home / "output", job.limits, own_file_system=self._privileged)
+            run.stage = OutputStage(run.home, job.limits, own_file_system=self._privileged)
         if self._hierarchy is not None:
             run.group = self._hierarchy.create(self._node_id, job.id)
             run.group.limit(job.limits, extra_pids=OWN_PROCESSES)

@@ -15,7 +15,7 @@ import pytest
 from prover_node.runner.base import Job, Limits
 from prover_node.runner.gpus import GpuPool, discover
 from prover_node.runner.logs import LogBuffer
-from prover_node.runner.output import OutputStage, OutputTooLarge
+from prover_node.runner.output import OutputStage, OutputTooLarge, remove_home
 from prover_node.runner.seccomp import seccomp_filter
 
 LIMITS = Limits(
@@ -41,7 +41,8 @@ def test_a_long_log_ends_with_a_note(limit: int) -> None:
 
 def stage(tmp_path: Path, limits: Limits = LIMITS) -> tuple[OutputStage, Path]:
     (tmp_path / "copy").mkdir()
-    return OutputStage(tmp_path / "home/output", limits, own_file_system=False), tmp_path / "copy"
+    (tmp_path / "home").mkdir()
+    return OutputStage(tmp_path / "home", limits, own_file_system=False), tmp_path / "copy"
 
 
 def test_outputs_are_copied_with_plain_modes(tmp_path: Path) -> None:
@@ -98,6 +99,24 @@ def test_outputs_beyond_the_limits_are_not_copied(
     with pytest.raises(OutputTooLarge, match=word):
         output.collect(copy)
     assert not any(path.is_file() and path.stat().st_size for path in copy.rglob("*"))
+
+
+def test_outputs_are_removed_however_deep_or_locked(tmp_path: Path) -> None:
+    output, _ = stage(tmp_path)
+    (output.path / "locked/inner").mkdir(parents=True)
+    (output.path / "locked/inner/file").touch()
+    (output.path / "link").symlink_to(tmp_path)
+    (output.path / "locked/inner").chmod(0)
+    (output.path / "locked").chmod(0)
+    deep = os.open(output.path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=deep)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = deeper
+    os.close(deep)
+    remove_home(tmp_path / "home")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 
 
 def test_an_output_without_a_file_system_of_its_own_is_measured(tmp_path: Path) -> None:

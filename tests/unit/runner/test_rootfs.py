@@ -149,6 +149,8 @@ def test_a_whiteout_removes_a_link_and_not_its_target(store: ImageStore, tmp_pat
         ([file("a", bytes(1 << 20))], "more than the 1048576 bytes"),
         ([file(str(number)) for number in range(101)], "more than 100 files"),
         ([file("a" * 300)], "can't be unpacked"),
+        ([file("d/" * 300 + "a")], "256 deep"),
+        ([directory("d/" * 200), link("l", "d/" * 200), directory("l/" + "d/" * 200)], "256 deep"),
     ],
 )
 def test_hostile_layers(store: ImageStore, tmp_path: Path, layer: list[Entry], word: str) -> None:

@@ -1,26 +1,25 @@
-"""The sandbox runner for an ordinary user: what it still confines, and that it says what it can't."""
+"""The runners of an ordinary user: what they still confine, and that they say what they can't."""
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import json
 import os
 import shutil
 import tempfile
-import traceback
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from prover_node.runner.base import Job, Limits, Reason
+from prover_node.runner.docker import DockerRunner
 from prover_node.runner.sandbox import SandboxRunner
 from tests.support.behave_program import build_behave
+from tests.support.engine import Engine
 from tests.support.image_archives import docker_archive, file, image_config, tar
+from tests.support.ordinary_user import USER, as_ordinary_user
 
-USER = 54321
 MIB = 1 << 20
 LIMITS = Limits(
     cpu_millis=1000,
@@ -31,46 +30,16 @@ LIMITS = Limits(
     output_inodes=64,
     tmp_bytes=4 * MIB,
 )
-
-
-def as_ordinary_user(work: Callable[[], Awaitable[None]]) -> None:
-    """Run ``work`` in a child that has given up root, if we have it.
-
-    A child and not a new interpreter, because the user might not be able to reach ours.
-    """
-    if os.geteuid() != 0:
-        asyncio.run(as_coroutine(work))
-        return
-    # Loaded at its first use, which would be too late where only root can read the interpreter's files.
-    importlib.import_module("concurrent.futures.thread")
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.setgroups([])
-            os.setresgid(USER, USER, USER)
-            os.setresuid(USER, USER, USER)
-            asyncio.run(as_coroutine(work))
-            status = 0
-        except BaseException:  # noqa: BLE001 - reported here, or nowhere
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    _, ended = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(ended) == 0
-
-
-async def as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
+OUTPUT_SENTENCE = "The output isn't a file system of its own"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that the ordinary user owns, with an image in it."""
-    made = Path(tempfile.mkdtemp(prefix="mill-sandbox-"))
-    binary = build_behave(tmp_path_factory.mktemp("behave"))
-    layer = tar([file("behave", binary, 0o755)])
-    docker_archive(made / "image.tar", [layer], image_config([layer], {"Entrypoint": ["/behave"]}))
+    made = Path(tempfile.mkdtemp(prefix="mill-user-"))
+    layer = tar([file("behave", build_behave(tmp_path_factory.mktemp("behave")), 0o755)])
+    sha256 = docker_archive(made / "image.tar", [layer], image_config([layer], {"Entrypoint": ["/behave"]}))
+    (made / "sha256").write_text(sha256)
     for name in ("input", "state"):
         (made / name).mkdir()
     if os.geteuid() == 0:
@@ -85,7 +54,7 @@ def prover_job(folder: Path, arguments: list[str], limits: Limits) -> Job:
     return Job(
         id="job",
         image=folder / "image.tar",
-        image_sha256="0" * 64,
+        image_sha256=(folder / "sha256").read_text(),
         command=("/behave", *arguments),
         input_dir=folder / "input",
         assets_dir=None,
@@ -102,14 +71,12 @@ def prover_job(folder: Path, arguments: list[str], limits: Limits) -> Job:
         (["exit", "1"], {}, Reason.EXITED, 1),
         (["escape"], {}, Reason.EXITED, 0),
         (["fill"], {}, Reason.OUTPUT_LIMIT, 9),
-        (["sparse"], {"time_limit_s": 5}, Reason.EXITED, 9),
-        (["memory"], {"memory_bytes": 64 * MIB}, Reason.EXITED, 2),
+        (["sparse"], {}, Reason.EXITED, 9),
         (["bomb"], {"time_limit_s": 1, "pids": 32}, None, None),
         (["sleep"], {"time_limit_s": 1}, Reason.TIME_LIMIT, None),
-        (["missing-mode"], {}, Reason.EXITED, 9),
     ],
 )
-def test_an_ordinary_users_programs_are_confined(
+def test_an_ordinary_users_programs_are_confined_by_the_sandbox(
     folder: Path,
     bwrap: Path,
     arguments: list[str],
@@ -123,8 +90,7 @@ def test_an_ordinary_users_programs_are_confined(
         sentences = " ".join(runner.unenforced())
         outcome = await runner.run(job)
         await runner.close()
-        assert "The output isn't a file system of its own" in sentences
-        assert "The limit on cpu isn't enforced" in sentences
+        assert OUTPUT_SENTENCE in sentences
         if reason is not None:
             assert (outcome.reason, outcome.exit_code) == (reason, code), outcome
         if arguments == ["ok"]:
@@ -137,7 +103,19 @@ def test_an_ordinary_users_programs_are_confined(
     as_ordinary_user(work)
 
 
-def test_inspected_from_inside(folder: Path, bwrap: Path) -> None:
+def test_memory_is_limited_even_without_control_groups(folder: Path, bwrap: Path) -> None:
+    async def work() -> None:
+        runner = await SandboxRunner.start("test-user", folder / "state", bwrap=bwrap)
+        grouped = "The limit on memory" not in " ".join(runner.unenforced())
+        outcome = await runner.run(prover_job(folder, ["memory"], replace(LIMITS, memory_bytes=64 * MIB)))
+        await runner.close()
+        expected = (Reason.OUT_OF_MEMORY, 137) if grouped else (Reason.EXITED, 2)
+        assert (outcome.reason, outcome.exit_code) == expected, outcome
+
+    as_ordinary_user(work)
+
+
+def test_an_ordinary_users_sandbox_seen_from_inside(folder: Path, bwrap: Path) -> None:
     async def work() -> None:
         runner = await SandboxRunner.start("test-user", folder / "state", bwrap=bwrap)
         outcome = await runner.run(prover_job(folder, ["inspect"], LIMITS))
@@ -147,5 +125,47 @@ def test_inspected_from_inside(folder: Path, bwrap: Path) -> None:
         assert {int(value, 16) for key, value in seen.items() if key.startswith("Cap")} == {0}
         assert (seen["NoNewPrivs"], seen["Seccomp"], seen["interfaces"]) == ("1", "2", ["lo"])
         assert seen["tmp_bytes"] == LIMITS.tmp_bytes
+
+    as_ordinary_user(work)
+
+
+@pytest.fixture
+def shared_engine(docker_engine: Engine) -> Engine:
+    """An engine that the ordinary user may use, as members of the group docker may."""
+    if os.geteuid() == 0:
+        if not docker_engine.private:
+            pytest.skip("who may use this machine's engine isn't ours to change")
+        path = Path(docker_engine.url.removeprefix("unix://"))
+        path.parent.chmod(0o711)
+        os.chown(path, 0, USER)
+    return docker_engine
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "code"),
+    [
+        (["ok"], Reason.EXITED, 0),
+        (["odd-output"], Reason.EXITED, 0),
+        (["escape"], Reason.EXITED, 0),
+        (["fill"], Reason.OUTPUT_LIMIT, 9),
+        (["many-files"], Reason.OUTPUT_LIMIT, 137),
+        (["memory"], Reason.OUT_OF_MEMORY, 137),
+    ],
+)
+def test_an_ordinary_users_programs_are_confined_by_an_engine(
+    folder: Path, shared_engine: Engine, arguments: list[str], reason: Reason, code: int
+) -> None:
+    async def work() -> None:
+        job = prover_job(folder, arguments, LIMITS)
+        runner = await DockerRunner.start("test-user", folder / "state", url=shared_engine.url)
+        sentences = runner.unenforced()
+        outcome = await runner.run(job)
+        await runner.close()
+        assert len(sentences) == 1
+        assert OUTPUT_SENTENCE in sentences[0]
+        assert (outcome.reason, outcome.exit_code) == (reason, code), outcome
+        if arguments == ["escape"]:
+            assert outcome.stdout == b""
+        assert list((folder / "state/containers").iterdir()) == []
 
     as_ordinary_user(work)
