@@ -1,0 +1,195 @@
+"""Drives a node's RPC from a process of its own: few connections, many transactions in flight, blocks counted."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import multiprocessing
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.node import RPC_BATCH, Node, cpu_seconds
+
+# Connections; a sender's transactions all go through the same one, so they arrive in the order of their sequences.
+CONNECTIONS = 2
+_POLL_SECONDS = 0.1
+_STALLED_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to send and for how long."""
+
+    # For each connection its transactions in order.
+    txs: Sequence[Sequence[bytes]]
+    # So many may be sent and not yet committed: about what waits in the mempool.
+    in_flight: int
+    # Transactions that must be committed before the measurement begins.
+    warm_up: int
+    # Shortest measurement; it ends with a block.
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Whole blocks in the steady state. CPU in seconds; `app_cpu` is 0 where the application is inside CometBFT."""
+
+    seconds: float
+    block_txs: tuple[int, ...]
+    failed: int
+    app_cpu: float
+    comet_cpu: float
+    driver_cpu: float
+
+    @property
+    def txs(self) -> int:
+        return sum(self.block_txs)
+
+    @property
+    def rate(self) -> float:
+        """Committed transactions a second."""
+        return self.txs / self.seconds
+
+
+def split_by_sender(rounds: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
+    """Rounds of one transaction a sender, dealt out to the connections."""
+    return [[raw for one in rounds for raw in one[part::CONNECTIONS]] for part in range(CONNECTIONS)]
+
+
+def drive(node: Node, load: Load) -> Measured:
+    """Send the load and measure; SystemExit if the node refuses something or there isn't enough to send."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_drive, node, load).result()
+
+
+def _drive(node: Node, load: Load) -> Measured:
+    bodies = [_encode(txs) for txs in load.txs]
+    driver = _Driver(node, load.in_flight)
+    for one in bodies:
+        driver.start_feeder(one)
+    return driver.measure(load.warm_up, load.seconds)
+
+
+def _encode(txs: Sequence[bytes]) -> list[tuple[bytes, int]]:
+    """HTTP bodies of batched calls, each with the number of its transactions."""
+    batches = [txs[start : start + RPC_BATCH] for start in range(0, len(txs), RPC_BATCH)]
+    return [
+        (
+            json.dumps(
+                [
+                    {
+                        "jsonrpc": "2.0",
+                        "id": index,
+                        "method": "broadcast_tx_async",
+                        "params": {"tx": base64.b64encode(raw).decode()},
+                    }
+                    for index, raw in enumerate(batch)
+                ]
+            ).encode(),
+            len(batch),
+        )
+        for batch in batches
+    ]
+
+
+class _Driver:
+    def __init__(self, node: Node, in_flight: int) -> None:
+        self._node = node
+        self._in_flight = in_flight
+        self._connection = _connect(node)
+        self._changed = threading.Condition()
+        self._sent = 0
+        self._committed = 0
+        self._feeding = 0
+        self._stopped = False
+        self._refusal = ""
+        self._height = 0
+        self._block_txs: dict[int, int] = {}
+
+    def start_feeder(self, bodies: list[tuple[bytes, int]]) -> None:
+        self._feeding += 1
+        threading.Thread(target=self._feed, args=(bodies,), daemon=True).start()
+
+    def measure(self, warm_up: int, seconds: float) -> Measured:
+        while self._committed < warm_up:
+            self._next_block()
+        start = (time.monotonic(), self._height, self._cpu())
+        while time.monotonic() - start[0] < seconds:
+            self._next_block()
+            if not self._feeding:
+                raise SystemExit("all transactions were sent before the measurement was over: sign more of them")
+        end = (time.monotonic(), self._height, self._cpu())
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        heights = range(start[1] + 1, end[1] + 1)
+        app, comet, driver = (after - before for before, after in zip(start[2], end[2], strict=True))
+        return Measured(
+            end[0] - start[0],
+            tuple(self._block_txs[height] for height in heights),
+            sum(self._failed(height) for height in heights),
+            app,
+            comet,
+            driver,
+        )
+
+    def _cpu(self) -> tuple[float, float, float]:
+        app = self._node.app_pid
+        return (cpu_seconds(app) if app else 0.0, cpu_seconds(self._node.comet_pid), time.process_time())
+
+    def _next_block(self) -> None:
+        """Wait until there is a new block, and count what it and those since the last look hold."""
+        deadline = time.monotonic() + _STALLED_SECONDS
+        while True:
+            info = _get(self._connection, f"/blockchain?minHeight={self._height + 1}&maxHeight={self._height + 20}")
+            if metas := info.get("block_metas"):
+                break
+            if time.monotonic() > deadline or self._refusal:
+                raise SystemExit(self._refusal or f"no block after {self._height} within {_STALLED_SECONDS:.0f} s")
+            time.sleep(_POLL_SECONDS)
+        for meta in metas:
+            self._block_txs[int(meta["header"]["height"])] = int(meta["num_txs"])
+        self._height = max(self._block_txs)
+        with self._changed:
+            self._committed = sum(self._block_txs.values())
+            self._changed.notify_all()
+
+    def _failed(self, height: int) -> int:
+        """Transactions of a block that failed; a block is there a little earlier than its results."""
+        while "txs_results" not in (answer := _get(self._connection, f"/block_results?height={height}")):
+            time.sleep(_POLL_SECONDS)
+        return sum(1 for result in answer["txs_results"] or [] if result["code"])
+
+    def _feed(self, bodies: list[tuple[bytes, int]]) -> None:
+        connection = _connect(self._node)
+        try:
+            for body, count in bodies:
+                with self._changed:
+                    while self._sent - self._committed >= self._in_flight and not self._stopped:
+                        self._changed.wait()
+                    if self._stopped:
+                        return
+                    self._sent += count
+                connection.request("POST", "/", body, {"Content-Type": "application/json"})
+                answer = connection.getresponse().read()
+                if b'"error"' in answer:
+                    self._refusal = f"the node refused a transaction: {answer[:300].decode(errors='replace')}"
+                    return
+        finally:
+            self._feeding -= 1
+
+
+def _connect(node: Node) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", node.rpc_port, timeout=_STALLED_SECONDS)
+
+
+def _get(connection: http.client.HTTPConnection, path: str) -> Any:
+    connection.request("GET", path)
+    answer = json.loads(connection.getresponse().read())
+    # The only error there is to expect: a height that is yet to come.
+    return answer.get("result", {})
