@@ -16,6 +16,7 @@ from tendermint.abci import types_pb2 as abci
 from tendermint.types import validator_pb2
 
 from chain import schema, transition
+from chain.errors import INTERNAL
 from chain.events import Event
 from chain.signatures import SignatureCache
 from chain.state.kv import Getter, KVReader, MemoryKV
@@ -170,6 +171,9 @@ class Application:
         with self._metrics.time_step("finalize_block"):
             result = transition.apply_block(state.values, state.nodes, block, self._signatures)
         self._decided = _Decided(request.height, block.time_ms, result)
+        for position, one in enumerate(result.results):
+            if one.codespace == INTERNAL.codespace:
+                log.error("a transaction met a bug", height=request.height, position=position, reason=one.log)
         with self._metrics.time_step("encode_results"):
             return abci.ResponseFinalizeBlock(
                 events=_abci_events(result.events),

@@ -51,6 +51,6 @@ def as_status(error: TxError) -> Status:
     pair = ErrorCode(error.codespace, error.code)
     if pair in _NOT_FOUND:
         return Status.NOT_FOUND
-    if pair == errors.UNKNOWN_REQUEST:
-        return Status.UNIMPLEMENTED
+    if pair == errors.INTERNAL:
+        return Status.INTERNAL
     return Status.INVALID_ARGUMENT

@@ -8,7 +8,7 @@ import structlog
 from cosmos.ics23.v1 import proofs_pb2 as ics23
 
 from chain import schema
-from chain.errors import INVALID_REQUEST, NOT_FOUND, TxError
+from chain.errors import INTERNAL, INVALID_REQUEST, NOT_FOUND, TxError
 from chain.query import QueryContext, query
 from chain.state.errors import StateError
 from chain.state.proofs import prove
@@ -62,7 +62,7 @@ class StateQueries:
             except Exception as error:
                 # A stranger's question that meets a bug of ours must not stop the node.
                 log.exception("a query failed", path=path)
-                raise TxError("internal", 1, "internal error: the node's log says more") from error
+                raise INTERNAL.error("internal error: the node's log says more") from error
 
     def read(self, key: bytes, height: int | None = None, *, with_proof: bool = False) -> StoredValue:
         """The row under a raw key. Raises TxError."""
