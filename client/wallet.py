@@ -100,7 +100,8 @@ class Wallet:
         self._patience_s = patience_s
         self._poll_s = poll_s
         self._lock = asyncio.Lock()
-        self._pending = 0
+        # By sequence; at which height each was last offered to the mempool.
+        self._in_flight: dict[bytes, int] = {}
         self._settled = asyncio.Condition()
         self._next_sequence = 0
 
@@ -141,12 +142,12 @@ class Wallet:
         for _ in range(attempts):
             async with self._lock:
                 plan, tx = await self._submit(messages, memo, simulate)
-                self._pending += 1
+                self._in_flight[tx] = plan.terms.timeout_height - self._timeout_blocks
             try:
                 found = await self._wait(tx, plan.terms.timeout_height)
             finally:
                 async with self._settled:
-                    self._pending -= 1
+                    del self._in_flight[tx]
                     self._settled.notify_all()
             if found is None or _wrong_sequence(found.result.codespace, found.result.code):
                 # It took no effect and never will; others of ours may have shifted, so the chain is asked again.
@@ -185,9 +186,9 @@ class Wallet:
 
     async def _resynchronise(self, plan: TxPlan) -> None:
         """Waits until the chain's sequence for this key can be relied on again."""
-        if self._pending:
+        if self._in_flight:
             async with self._settled:
-                await self._settled.wait_for(lambda: not self._pending)
+                await self._settled.wait_for(lambda: not self._in_flight)
         else:
             # Another process uses this key too: its transactions must get into a block first.
             base = plan.terms.timeout_height - self._timeout_blocks
@@ -225,7 +226,6 @@ class Wallet:
         hash_hex = tx_hash(tx)
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self._patience_s
-        offered_height = timeout_height - self._timeout_blocks
         while True:
             try:
                 if found := await self.rpc.tx(hash_hex):
@@ -233,15 +233,20 @@ class Wallet:
                 height = (await self.rpc.status()).latest_height
                 if height >= timeout_height:
                     return await self._scan(tx, timeout_height)
-                if height >= offered_height + _BLOCKS_UNTIL_OFFERED_AGAIN:
-                    # A node that restarts forgets its mempool. A refusal says nothing: the tx may be in a block.
-                    await self.rpc.broadcast_tx_sync(tx)
-                    offered_height = height
+                if height >= self._in_flight[tx] + _BLOCKS_UNTIL_OFFERED_AGAIN:
+                    await self._offer_again(height)
                 give_up = loop.time() + self._patience_s
             except (NodeUnreachable, RpcFailed) as error:
                 if loop.time() > give_up:
                     raise OutcomeUnknown(hash_hex, timeout_height, str(error)) from error
             await asyncio.sleep(self._poll_s)
+
+    async def _offer_again(self, height: int) -> None:
+        """Broadcasts what is under way once more, in sequence: a node that restarts forgets its mempool."""
+        self._in_flight = dict.fromkeys(self._in_flight, height)
+        for tx in tuple(self._in_flight):
+            # A refusal says nothing: the transaction may be in a block by now.
+            await self.rpc.broadcast_tx_sync(tx)
 
     async def _scan(self, tx: bytes, timeout_height: int) -> TxInfo | None:
         """Looks for ``tx`` in the blocks themselves: the node's index lags behind them."""
