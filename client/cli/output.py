@@ -38,7 +38,9 @@ def pairs(rows: Sequence[tuple[str, object]]) -> str:
 
 
 def flat_pairs(data: Plain, prefix: str = "") -> list[tuple[str, object]]:
-    """A nested dict as dotted names and values."""
+    """Nested dicts and lists as dotted names and values."""
+    if isinstance(data, list):
+        return [row for index, one in enumerate(data) for row in flat_pairs(one, f"{prefix}.{index}")]
     if not isinstance(data, dict):
         return [(prefix, data)]
     rows: list[tuple[str, object]] = []
