@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import time
 from collections.abc import Iterable
@@ -90,14 +91,13 @@ class Daemon:
         self._watcher = Watcher(self._link, self._queue.put)
         self._submitter = Submitter(self._link, key.address, settings.http.endpoints, self._queue.put)
         self._server = Server(self._store, self._tasks, self._metrics, self.health)
-        self._fetcher = Fetcher(
-            self._store, FetchPolicy(settings.fetch.allow_private_urls, float(settings.fetch.patience_s))
-        )
+        self._fetcher = Fetcher(self._store, FetchPolicy(settings.fetch.allow_private_urls))
         self._jobs = Jobs(
             work=home.work,
             store=self._store,
             tasks=self._tasks,
             fetcher=self._fetcher,
+            patience_s=settings.fetch.patience_s,
             runner=runner,
             metrics=self._metrics,
             report=self._queue.put,
@@ -150,6 +150,7 @@ class Daemon:
                 orphans = await self._runner.cleanup_orphans()
                 if orphans:
                     log.warning("what an earlier process left was removed", jobs=orphans)
+                await asyncio.to_thread(shutil.rmtree, self._home.work, ignore_errors=True)
                 await self._work(host, port)
         finally:
             await self._jobs.close()

@@ -49,10 +49,9 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class FetchPolicy:
-    """``patience_s`` bounds how long unreachable URLs are tried again, ``idle_timeout_s`` a silence in a download."""
+    """Which addresses are allowed; ``idle_timeout_s`` bounds a silence in a download."""
 
     allow_private: bool = False
-    patience_s: float = 20.0
     idle_timeout_s: float = 30.0
 
 
@@ -83,15 +82,18 @@ class Fetcher:
         if self._http is not None:
             await self._http.close()
 
-    async def fetch(self, ref: FileRef) -> None:
-        """Make sure that the store has ``ref``; raises FetchError, or StoreError when this machine is at fault."""
+    async def fetch(self, ref: FileRef, patience_s: float) -> None:
+        """Make sure that the store has ``ref``; raises FetchError, or StoreError when this machine is at fault.
+
+        Servers that don't answer are asked again for ``patience_s``; a refusal or wrong bytes are believed much sooner.
+        """
         async with self._locks.setdefault(ref.sha256, asyncio.Lock()):
             if self._store.find(ref.sha256) is not None:
                 return
             if ref.inline is not None:
                 await self._take_inline(ref, ref.inline)
             else:
-                await self._download(ref)
+                await self._download(ref, patience_s)
 
     async def _take_inline(self, ref: FileRef, data: bytes) -> None:
         try:
@@ -100,11 +102,11 @@ class Fetcher:
         except WrongContentError as error:
             raise FetchError(f"the inline {_name(ref)} is not what it says: {error}") from error
 
-    async def _download(self, ref: FileRef) -> None:
+    async def _download(self, ref: FileRef, patience_s: float) -> None:
         sources = [_Source(url) for url in ref.urls]
         given_up: list[_Source] = []
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._policy.patience_s
+        end = loop.time() + patience_s
         pause = _FIRST_PAUSE_S
         while sources:
             for source in list(sources):

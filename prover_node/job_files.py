@@ -61,7 +61,7 @@ def _limits(spec: ContainerSpec) -> Limits:
         memory_bytes=resources.memory_bytes,
         gpus=resources.gpus,
         time_limit_s=spec.time_limit_s,
-        output_bytes=min(PROOF_BYTES_MAX, resources.memory_bytes),
+        output_bytes=min(PROOF_BYTES_MAX, resources.memory_bytes // 2),
         output_inodes=PROOF_FILES_MAX,
         tmp_bytes=resources.memory_bytes,
     )

@@ -6,6 +6,7 @@ Nothing here blocks the event loop: files are copied and packed in threads, cont
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -38,7 +39,10 @@ Report = Callable[[Event], Awaitable[None]]
 
 
 class Jobs:
-    """Jobs under way, below the folder ``work``; ``report`` takes their answers."""
+    """Jobs under way, below the folder ``work``; ``report`` takes their answers.
+
+    A prover's files are tried for ``patience_s`` where servers don't answer.
+    """
 
     def __init__(
         self,
@@ -47,6 +51,7 @@ class Jobs:
         store: BlobStore,
         tasks: TaskFiles,
         fetcher: Fetcher,
+        patience_s: float,
         runner: Runner,
         metrics: Metrics,
         report: Report,
@@ -56,6 +61,7 @@ class Jobs:
         self._store = store
         self._tasks = tasks
         self._fetcher = fetcher
+        self._patience_s = patience_s
         self._runner = runner
         self._metrics = metrics
         self._report = report
@@ -118,7 +124,10 @@ class Jobs:
 
     async def _fetch(self, effect: FetchFiles) -> Event:
         files = effect.spec.all_files
-        results = await asyncio.gather(*(self._fetcher.fetch(ref) for ref in files), return_exceptions=True)
+        # A verifier gains nothing by giving up: the machine ends the wait when the vote is due.
+        patience_s = math.inf if effect.key.role is Role.VERIFY else self._patience_s
+        fetches = (self._fetcher.fetch(ref, patience_s) for ref in files)
+        results = await asyncio.gather(*fetches, return_exceptions=True)
         for ref, result in zip(files, results, strict=True):
             if isinstance(result, FetchError):
                 return FetchFailed(effect.key, ref.kind, str(result))

@@ -59,7 +59,10 @@ class RunnerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchSettings:
-    """How files are fetched; private addresses only where all of a network is one's own."""
+    """``allow_private_urls`` only where all of a network is one's own.
+
+    ``patience_s`` is how long servers that don't answer are asked for a task's files before it is reported as failed.
+    """
 
     allow_private_urls: bool = False
     patience_s: int = 20

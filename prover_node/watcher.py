@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from client.errors import ClientError, NodeUnreachable
+from client.errors import ClientError, NodeUnreachable, WrongChain
 from prover_node.chain_link import ChainLink
 from prover_node.events import DutiesReported
 
@@ -29,7 +29,8 @@ class Watcher:
         self._link = link
         self._report = report
         self._wake = asyncio.Event()
-        self._connected = True
+        self._connected = False
+        self._told = False
 
     @property
     def connected(self) -> bool:
@@ -56,19 +57,21 @@ class Watcher:
         while True:
             self._wake.clear()
             try:
+                if not self._connected:
+                    await self._link.check_chain()
                 duties = await self._link.duties()
             except ClientError as error:
-                if self._connected:
+                if not self._told:
                     log.warning("the chain doesn't answer; trying again", node=self._link.url, reason=str(error))
-                self._connected = False
-                if isinstance(error, NodeUnreachable):
+                self._connected, self._told = False, True
+                if isinstance(error, NodeUnreachable | WrongChain):
                     self._link.next_node()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
                 continue
             if not self._connected:
-                log.info("the chain answers again", node=self._link.url, height=duties.height)
-            self._connected = True
+                log.info("the chain answers", node=self._link.url, height=duties.height)
+            self._connected, self._told = True, False
             pause = _FIRST_PAUSE_S
             await self._report(duties)
             try:

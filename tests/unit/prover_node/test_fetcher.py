@@ -17,6 +17,7 @@ from prover_node.fetcher import Fetcher, FetchError, FetchPolicy
 from prover_node.storage import BlobStore, StoreError
 
 DATA = b"proving key " * 1000
+PATIENCE_S = 5.0
 DIGEST = hashlib.sha256(DATA).hexdigest()
 
 
@@ -92,9 +93,9 @@ def ref(*urls: str, inline: bytes | None = None, digest: str = DIGEST, size: int
 
 
 @asynccontextmanager
-async def fetching(root: Path, *, allow_private: bool = True, patience_s: float = 5) -> AsyncIterator[Fetcher]:
+async def fetching(root: Path, *, allow_private: bool = True) -> AsyncIterator[Fetcher]:
     store = BlobStore(root, 1 << 20)
-    async with Fetcher(store, FetchPolicy(allow_private, patience_s)) as fetcher:
+    async with Fetcher(store, FetchPolicy(allow_private)) as fetcher:
         yield fetcher
 
 
@@ -104,7 +105,7 @@ def files_below(root: Path) -> list[Path]:
 
 async def fetched(root: Path, wanted: FileRef) -> bytes:
     async with fetching(root) as fetcher:
-        await fetcher.fetch(wanted)
+        await fetcher.fetch(wanted, PATIENCE_S)
     return (root / wanted.sha256[:2] / wanted.sha256).read_bytes()
 
 
@@ -132,33 +133,33 @@ async def test_one_good_url_among_bad_ones_is_enough(files: Files, tmp_path: Pat
 async def test_what_cannot_be_had_is_said_with_the_reason(files: Files, tmp_path: Path, name: str, why: str) -> None:
     async with fetching(tmp_path) as fetcher:
         with pytest.raises(FetchError, match=f"the input key.bin can't be fetched .*{why}"):
-            await fetcher.fetch(ref(f"{files.url}/{name}"))
+            await fetcher.fetch(ref(f"{files.url}/{name}"), PATIENCE_S)
     assert files_below(tmp_path) == []
 
 
 async def test_a_wrong_file_is_not_asked_for_again(files: Files, tmp_path: Path) -> None:
     async with fetching(tmp_path) as fetcher:
         with pytest.raises(FetchError):
-            await fetcher.fetch(ref(f"{files.url}/wrong"))
+            await fetcher.fetch(ref(f"{files.url}/wrong"), PATIENCE_S)
     assert files.asked == ["wrong"]
 
 
 async def test_an_unreachable_server_is_given_up_in_the_end(tmp_path: Path) -> None:
-    async with fetching(tmp_path, patience_s=0) as fetcher:
+    async with fetching(tmp_path) as fetcher:
         with pytest.raises(FetchError, match=r"127\.0\.0\.1:9"):
-            await fetcher.fetch(ref("http://127.0.0.1:9/file"))
+            await fetcher.fetch(ref("http://127.0.0.1:9/file"), 0)
 
 
 async def test_no_url_at_all(tmp_path: Path) -> None:
     async with fetching(tmp_path) as fetcher:
         with pytest.raises(FetchError, match="no URL is given"):
-            await fetcher.fetch(ref())
+            await fetcher.fetch(ref(), PATIENCE_S)
 
 
 async def test_a_file_is_fetched_once_for_many(files: Files, tmp_path: Path) -> None:
 
     async with fetching(tmp_path) as fetcher:
-        await asyncio.gather(*(fetcher.fetch(ref(f"{files.url}/good")) for _ in range(5)))
+        await asyncio.gather(*(fetcher.fetch(ref(f"{files.url}/good"), PATIENCE_S) for _ in range(5)))
     assert files.asked == ["good"]
 
 
@@ -166,7 +167,7 @@ async def test_inline_bytes_are_checked_too(tmp_path: Path) -> None:
     assert await fetched(tmp_path, ref(inline=DATA)) == DATA
     async with fetching(tmp_path / "other") as fetcher:
         with pytest.raises(FetchError, match=r"the inline input key\.bin is not what it says"):
-            await fetcher.fetch(ref(inline=DATA[:-1] + b"X"))
+            await fetcher.fetch(ref(inline=DATA[:-1] + b"X"), PATIENCE_S)
 
 
 async def test_an_empty_inline_file(tmp_path: Path) -> None:
@@ -179,13 +180,13 @@ async def test_an_empty_inline_file(tmp_path: Path) -> None:
 )
 async def test_private_addresses_are_refused_unless_allowed(files: Files, tmp_path: Path, host: str) -> None:
     port = files.url.rpartition(":")[2]
-    async with fetching(tmp_path, allow_private=False, patience_s=0) as fetcher:
+    async with fetching(tmp_path, allow_private=False) as fetcher:
         with pytest.raises(FetchError, match="public address"):
-            await fetcher.fetch(ref(f"http://{host}:{port}/good"))
+            await fetcher.fetch(ref(f"http://{host}:{port}/good"), 0)
     assert files.asked == []
 
 
 async def test_a_full_store_is_this_machines_fault(files: Files, tmp_path: Path) -> None:
     async with Fetcher(BlobStore(tmp_path, 10), FetchPolicy(allow_private=True)) as fetcher:
         with pytest.raises(StoreError, match="max_bytes"):
-            await fetcher.fetch(ref(f"{files.url}/good"))
+            await fetcher.fetch(ref(f"{files.url}/good"), PATIENCE_S)
