@@ -111,20 +111,20 @@ def _check_queues(kv: KVReader) -> None:
         status = progress.status
         if status == TASK_STATUS_PENDING:
             expected.append(("pending", task_id))
-            expected.append(("deadline", (task.queue_deadline_ms, Deadline.QUEUE, task_id)))
+            expected.append(("deadline", (task.queue_deadline_ms, int(Deadline.QUEUE), task_id)))
         elif status == TASK_STATUS_OFFERED:
             row = schema.ASSIGNMENTS.require(kv, (task_id, decode_address(progress.prover)))
             expected.append(("offer", (row.accept_by_height + 1, task_id)))
         elif status == TASK_STATUS_RUNNING:
-            expected.append(("deadline", (progress.deadline_ms, Deadline.PROOF, task_id)))
+            expected.append(("deadline", (progress.deadline_ms, int(Deadline.PROOF), task_id)))
         elif status == TASK_STATUS_PROVED:
             expected.append(("proved", task_id))
         elif status == TASK_STATUS_COMMITTING:
             round_ = schema.ROUNDS.require(kv, (task_id, progress.round))
-            expected.append(("deadline", (round_.commit_deadline_ms, Deadline.COMMIT, task_id)))
+            expected.append(("deadline", (round_.commit_deadline_ms, int(Deadline.COMMIT), task_id)))
         elif status == TASK_STATUS_REVEALING:
             round_ = schema.ROUNDS.require(kv, (task_id, progress.round))
-            expected.append(("deadline", (round_.reveal_deadline_ms, Deadline.REVEAL, task_id)))
+            expected.append(("deadline", (round_.reveal_deadline_ms, int(Deadline.REVEAL), task_id)))
         elif status == TASK_STATUS_DECIDED:
             expected.append(("decided", task_id))
     found: list[tuple[str, object]] = [("pending", key[3]) for key in schema.PENDING.keys(kv)]
