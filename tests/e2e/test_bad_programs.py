@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -28,10 +27,8 @@ from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, Resources
 
 from chain.program.ids import program_id
 from client.messages import deploy_program, run_task
-from client.program.image import LayerFile, write_image
 from client.sdk import MillClient, TaskLogs
-from tests.support.behave_program import build_behave
-from tests.support.image_archives import ARCHITECTURE
+from tests.support.behave_program import build_behave_image
 from tests.support.localnet import PATIENCE_S, Localnet
 
 MIB: Final = 1 << 20
@@ -102,12 +99,11 @@ class Outcomes:
 @pytest.fixture(scope="module")
 def outcomes(small_localnet: Localnet, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """All cases at once: what one of them does must not touch the others."""
-    return asyncio.run(run_all(small_localnet, tmp_path_factory.mktemp("bad")))
+    image = build_behave_image(tmp_path_factory.mktemp("bad"))
+    return asyncio.run(run_all(small_localnet, image, small_localnet.publish(image)))
 
 
-async def run_all(network: Localnet, folder: Path) -> Outcomes:
-    image = await asyncio.to_thread(make_image, folder)
-    url = await publish(network, image)
+async def run_all(network: Localnet, image: bytes, url: str) -> Outcomes:
     specs = {bad.name: make_spec(bad, image, url) for bad in BAD}
     async with MillClient(network.node, signer=network.key("deployer")) as deployer:
         await deployer.wallet.send([deploy_program(deployer.address, spec) for spec in specs.values()])
@@ -124,22 +120,6 @@ async def run_all(network: Localnet, folder: Path) -> Outcomes:
             if not (bad.image_lies or bad.input_lies or bad.input_missing):
                 outcomes.logs[bad.name] = await alice.task_logs(task_id)
     return outcomes
-
-
-def make_image(folder: Path) -> bytes:
-    """An archive with the program that misbehaves on request."""
-    (folder / "program").write_bytes(build_behave(folder))
-    files = [LayerFile(folder / "program", "/behave", 0o755)]
-    write_image(folder / "image.tar", files, ("/behave",), {}, ARCHITECTURE)
-    return (folder / "image.tar").read_bytes()
-
-
-async def publish(network: Localnet, content: bytes) -> str:
-    """Put a file on the network's blob server; its URL."""
-    url = f"{network.plan.blob_url}/blobs/{hashlib.sha256(content).hexdigest()}"
-    async with httpx.AsyncClient(trust_env=False) as http:
-        (await http.put(url, content=content)).raise_for_status()
-    return url
 
 
 def make_spec(bad: Bad, image: bytes, url: str) -> ProgramSpec:

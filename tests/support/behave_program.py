@@ -7,6 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from client.program.image import LayerFile, write_image
+from tests.support.image_archives import ARCHITECTURE
+
 SOURCES = Path(__file__).parent / "behave"
 TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
 
@@ -24,3 +27,11 @@ def build_behave(folder: Path) -> bytes:
         check=True,
     )
     return binary.read_bytes()
+
+
+def build_behave_image(folder: Path) -> bytes:
+    """An image archive with nothing but the program, at /behave."""
+    program, archive = folder / "behave", folder / "image.tar"
+    build_behave(folder)
+    write_image(archive, [LayerFile(program, "/behave", 0o755)], ("/behave",), {}, ARCHITECTURE)
+    return archive.read_bytes()

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,6 +64,13 @@ class Localnet:
             pytest.fail(f"mill {' '.join(map(str, arguments[:2]))} exited with {done.returncode}: {done.stderr}")
         return json.loads(done.stdout)
 
+    def ask_prover(self, index: int, command: str) -> Any:
+        """What `mill prover COMMAND -o json` printed for the index-th prover."""
+        done = run_mill("prover", command, "--home", self.layout.prover(index), "-o", "json")
+        if done.returncode:
+            pytest.fail(f"mill prover {command} exited with {done.returncode}: {done.stderr}")
+        return json.loads(done.stdout)
+
     def key(self, name: str) -> PrivateKey:
         """A key of this network's users; none of them is encrypted."""
 
@@ -81,6 +89,12 @@ class Localnet:
         server = blob_server or self.plan.blob_url
         answer = self.ask("program", "deploy", built, "--blob-server", server, sender="deployer")
         return str(answer["program_id"])
+
+    def publish(self, content: bytes) -> str:
+        """Put a file on the network's blob server; its URL."""
+        url = f"{self.plan.blob_url}/blobs/{sha256(content).hexdigest()}"
+        httpx.put(url, content=content, timeout=30, trust_env=False).raise_for_status()
+        return url
 
     def processes(self) -> dict[str, ProcessRecord]:
         """What runs, by name: blobs, validator0, …, prover0, …"""

@@ -22,7 +22,7 @@ func main() {
 		mode = os.Args[1]
 	}
 	modes := map[string]func(){
-		"ok":         func() { must(os.WriteFile("/mnt/output/proof", []byte("proof of "+os.Getenv("MILL_TASK_ID")), 0o600)) },
+		"ok":         prove,
 		"exit":       func() { n, _ := strconv.Atoi(os.Args[2]); os.Exit(n) },
 		"nothing":    func() {},
 		"inspect":    inspect,
@@ -38,6 +38,7 @@ func main() {
 		"print":      print10MB,
 		"escape":     escape,
 		"burn":       burn,
+		"slow":       slow,
 		"verify":     verify,
 	}
 	run, known := modes[mode]
@@ -56,6 +57,18 @@ func must(err error) {
 	if err != nil {
 		fail(err.Error())
 	}
+}
+
+func prove() {
+	must(os.WriteFile("/mnt/output/proof", []byte("proof of "+os.Getenv("MILL_TASK_ID")), 0o600))
+}
+
+// slow takes the seconds that it is told.
+func slow() {
+	seconds, err := strconv.Atoi(os.Args[2])
+	must(err)
+	time.Sleep(time.Duration(seconds) * time.Second)
+	prove()
 }
 
 func forever() {
