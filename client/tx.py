@@ -12,12 +12,13 @@ from cosmos.crypto.secp256k1.keys_pb2 import PubKey
 from cosmos.tx.signing.v1beta1.signing_pb2 import SIGN_MODE_DIRECT
 from cosmos.tx.v1beta1.tx_pb2 import AuthInfo, Fee, ModeInfo, SignerInfo, TxBody, TxRaw
 from google.protobuf.any_pb2 import Any
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from chain.amount import UMILL
 from chain.gas import compute_fee, compute_tx_gas
 from chain.messages import MESSAGES
 from chain.tx import sign_bytes
+from client.errors import ClientError
 
 M = TypeVar("M", bound=Message)
 
@@ -101,8 +102,12 @@ def price_tx(messages: Sequence[Message], terms: TxTerms, gas_price_umill: int) 
 
 def decode_response(data: bytes, response_type: type[M], index: int = 0) -> M:
     """The ``index``-th message's response out of a result's ``data``."""
-    responses = TxMsgData.FromString(data).msg_responses
     response = response_type()
-    if index >= len(responses) or not responses[index].Unpack(response):
-        raise ValueError(f"the result holds no {response.DESCRIPTOR.full_name} at position {index}")
+    try:
+        responses = TxMsgData.FromString(data).msg_responses
+        found = index < len(responses) and responses[index].Unpack(response)
+    except DecodeError:
+        found = False
+    if not found:
+        raise ClientError(f"the transaction's result holds no {response.DESCRIPTOR.full_name} at position {index}")
     return response

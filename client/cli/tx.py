@@ -49,8 +49,7 @@ def params(settings: Settings) -> None:
 
 def plain_tx(found: TxInfo) -> dict[str, Plain]:
     """A transaction and its result; messages of unknown type as hexadecimal."""
-    raw = TxRaw.FromString(found.tx)
-    body, auth_info = TxBody.FromString(raw.body_bytes), AuthInfo.FromString(raw.auth_info_bytes)
+    body, auth_info = _decode(found.tx)
     events: list[Plain] = [{"type": event.type, "attributes": dict(event.attributes)} for event in found.result.events]
     fee: list[Plain] = [f"{coin.amount}{coin.denom}" for coin in auth_info.fee.amount]
     return {
@@ -69,6 +68,15 @@ def plain_tx(found: TxInfo) -> dict[str, Plain]:
         "messages": [_plain_any(message) for message in body.messages],
         "events": events,
     }
+
+
+def _decode(tx: bytes) -> tuple[TxBody, AuthInfo]:
+    """Body and auth info; empty ones for what a proposer put into a block although it is no transaction."""
+    try:
+        raw = TxRaw.FromString(tx)
+        return TxBody.FromString(raw.body_bytes), AuthInfo.FromString(raw.auth_info_bytes)
+    except DecodeError:
+        return TxBody(), AuthInfo()
 
 
 def _plain_any(packed: Any) -> dict[str, Plain]:

@@ -24,7 +24,7 @@ from client.program.description import BuiltImage, BuiltProgram
 from client.program.manifest import Resources
 from tests.support.http_node import HttpNode
 from tests.support.life import deploy
-from tests.support.memory_node import MemoryNode
+from tests.support.memory_node import MemoryNode, hash_hex
 from tests.support.network import ALICE, AUTHORITY, BOB, CHAIN_ID, DEPLOYER, RICH, Network, make_genesis
 from tests.support.small_life import is_final, step
 
@@ -354,6 +354,14 @@ def test_json_and_yaml_say_the_same(user: Callable[..., Result]) -> None:
     assert yaml.safe_load(user("params", "-o", "yaml").out) == as_json
     assert as_json["committee_min"] == 10
     assert "cpu_node.resources.cpu_millis" in user("params").out
+
+
+def test_garbage_in_a_block_is_shown_as_it_failed(user: Callable[..., Result], server: HttpNode) -> None:
+    server.node.mempool.append(b"\xff garbage")
+    server.node.make_block()
+    shown = user("tx", "show", hash_hex(b"\xff garbage"), "-o", "json").json()
+    assert (shown["codespace"], shown["code"], shown["messages"]) == ("sdk", 2, [])
+    assert "failed: " in user("tx", "show", hash_hex(b"\xff garbage")).out
 
 
 # Programs and tasks
