@@ -16,6 +16,7 @@ from client.cli.output import emit, pairs
 from validator_node import genesis_file
 from validator_node.cli_options import format_option
 from validator_node.cli_values import ACCOUNT, ADDRESS, GenesisAccountValue
+from validator_node.collector import tune_collector
 from validator_node.comet import find_comet
 from validator_node.genesis_file import GenesisError, NewNetwork
 from validator_node.home import DEFAULT_HOME, HomeError, NodeHome
@@ -145,6 +146,7 @@ def start(root: Path) -> None:
     settings = load_settings(home.settings)
     comet = find_comet()
     configure_logs(settings.log_format, settings.log_level, home.logs / "node.log")
+    tune_collector()
     uvloop.run(run_node(home, settings, comet))
 
 
