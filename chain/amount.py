@@ -7,7 +7,7 @@ import re
 UMILL = "umill"
 UCREDIT = "ucredit"
 _MICRO = 1_000_000
-_PATTERN = re.compile(r"(?P<whole>\d{1,13})(?:\.(?P<fraction>\d{1,6}))?\s*(?P<unit>[a-z]+)")
+_PATTERN = re.compile(r"(?P<whole>[0-9]{1,13})(?:\.(?P<fraction>[0-9]{1,6}))? *(?P<unit>[a-z]+)")
 MAX_AMOUNT = 2**63 - 1
 
 

@@ -78,8 +78,10 @@ class Network:
             raise DemoError(f"no free ports for the network: {result.stderr.strip()}")
         sys.stdout.write(result.stdout)
         status = self.status()
-        heights = {str(one["name"]): str(one["url"]) for one in status["processes"]}
-        self.ports = {"node": heights["validator0"], "blobs": heights["blobs"]}
+        urls = {str(one["name"]): str(one["url"]) for one in status["processes"]}
+        self.ports = {"node": urls["validator0"], "blobs": urls["blobs"]}
+        prover = mill_json("prover", "status", "--home", str(self.localnet / "provers" / "prover0"))
+        say(f"Containers run in: {prover['daemon']['runner']}")
 
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = mill_json("localnet", "status", "--home", str(self.localnet))
