@@ -101,7 +101,8 @@ def traces(base: Path) -> list[str]:
     """Mounts, control groups and processes of ours that are left."""
     left = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(base) in line]
     left += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/run/proofmill/test/" in line]
-    left += [str(path) for path in Path("/sys/fs/cgroup").glob("**/proofmill/test/*") if path.is_dir()]
+    for pattern in ("proofmill/test/*", "*/proofmill/test/*"):
+        left += [str(path) for path in Path("/sys/fs/cgroup").glob(pattern) if path.is_dir()]
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
@@ -134,6 +135,11 @@ def job(image: Image, tmp_path: Path) -> Job:
     )
 
 
+def measures_memory(runner: Runner) -> bool:
+    """Whether the runner has control groups."""
+    return not any(sentence.startswith("The limit on memory") for sentence in runner.unenforced())
+
+
 def doing(job: Job, *arguments: str, **limits: int) -> Job:
     return replace(job, command=("/behave", *arguments), limits=replace(job.limits, **limits))
 
@@ -151,7 +157,7 @@ async def test_a_prover_writes_its_output(runner: Runner, job: Job) -> None:
     assert job.output_dir is not None
     assert (job.output_dir / "proof").read_bytes() == b"proof of t1"
     assert (job.output_dir / "proof").stat().st_uid == os.geteuid()
-    if not runner.unenforced():
+    if measures_memory(runner):
         assert outcome.cpu_ms > 0
         assert 0 < outcome.peak_memory_bytes < LIMITS.memory_bytes
 
@@ -208,7 +214,8 @@ async def test_too_many_files_are_an_output_limit(runner: Runner, job: Job) -> N
 
 async def test_a_sparse_giant_is_an_output_limit(runner: Runner, job: Job) -> None:
     outcome = await runner.run(doing(job, "sparse"))
-    assert outcome.reason is Reason.OUTPUT_LIMIT
+    # Where the output isn't a file system of its own, the limit on file sizes doesn't let the program make it.
+    assert outcome.reason is Reason.OUTPUT_LIMIT or (runner.unenforced() and outcome.exit_code == 9)
 
 
 async def test_odd_output_is_kept_for_packing_to_refuse(runner: Runner, job: Job, tmp_path: Path) -> None:
@@ -222,7 +229,7 @@ async def test_odd_output_is_kept_for_packing_to_refuse(runner: Runner, job: Job
 
 
 async def test_filling_memory_is_out_of_memory(runner: Runner, job: Job) -> None:
-    if runner.unenforced():
+    if not measures_memory(runner):
         pytest.skip("without control groups, the kernel refuses memory instead of killing")
     outcome = await runner.run(doing(job, "memory"))
     assert (outcome.reason, outcome.exit_code) == (Reason.OUT_OF_MEMORY, 137), outcome
