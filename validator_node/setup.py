@@ -43,7 +43,9 @@ def make_home(comet: Comet, home: NodeHome, moniker: str, ports: Ports, *, p2p_h
             "mempool.cache_size": 200_000,
             # A full mempool takes the application longer than the default second to look through again.
             "mempool.recheck_timeout": "10s",
-            "consensus.timeout_commit": "1s",
+            # Together a block a second: the pause after a commit, and a round of votes that isn't held up by gossip.
+            "consensus.timeout_commit": "950ms",
+            "consensus.peer_gossip_sleep_duration": "10ms",
         },
     )
     settings = Settings(
