@@ -126,7 +126,7 @@ class Network:
     def start_from(cls, app_state: bytes) -> Network:
         result = init_chain(app_state)
         network = cls(MemoryKV(), MemoryKV(), result.app_hash)
-        network._write(result)
+        network.commit(result)
         return network
 
     def send(self, key: Key, *messages: Message, **changes: Any) -> None:
@@ -157,7 +157,7 @@ class Network:
         self._sequences.clear()
         result = apply_block(self.values, self.nodes, block, self.signatures)
         self.before = _copy(self.values)
-        self._write(result)
+        self.commit(result)
         self.app_hash = result.app_hash
         self.blocks.append(block)
         self.app_hashes.append(result.app_hash)
@@ -180,7 +180,7 @@ class Network:
         context = QueryContext(self.values, CHAIN_ID, self.height, self.time_ms)
         return answer.FromString(query(context, path, request.SerializeToString()))
 
-    def _write(self, result: BlockResult) -> None:
+    def commit(self, result: BlockResult) -> None:
         _apply(self.values, result.writes)
         _apply(self.nodes, result.nodes)
 

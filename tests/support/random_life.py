@@ -182,7 +182,7 @@ class Life:
         elif roll < 70:
             self.network.send(node, make_proof(node, task_id, BAD if task_id % 7 == 3 else GOOD))
         elif roll < 75:
-            reason = self.dice.choice(FailureReason.values()[1:])
+            reason = FailureReason.Name(self.dice.choice(FailureReason.values()[1:]))
             self.network.send(
                 node, MsgReportFailure(node=node.address, task_id=task_id, reason=reason, detail="by the dice")
             )
