@@ -9,11 +9,15 @@ from google.protobuf.message import Message
 from proofmill.prover.v1.query_pb2 import (
     QueryProverDutiesRequest,
     QueryProverDutiesResponse,
-    QueryProverStatusRequest,
-    QueryProverStatusResponse,
+    QueryProverRequest,
+    QueryProverResponse,
 )
+from proofmill.prover.v1.state_pb2 import Prover
+from proofmill.task.v1.query_pb2 import QueryTaskRequest, QueryTaskResponse
+from proofmill.task.v1.state_pb2 import TASK_STATUS_DONE
 
-from client.errors import NodeUnreachable
+from chain.errors import PROVER_NOT_FOUND
+from client.errors import NodeUnreachable, QueryFailed
 from client.rpc import Rpc
 from client.tx import Signer
 from client.wallet import TxOutcome, Wallet
@@ -21,7 +25,8 @@ from prover_node.chain_duties import read_duties
 from prover_node.events import DutiesReported
 
 _DUTIES_PATH = "/proofmill.prover.v1.Query/ProverDuties"
-_STATUS_PATH = "/proofmill.prover.v1.Query/ProverStatus"
+_PROVER_PATH = "/proofmill.prover.v1.Query/Prover"
+_TASK_PATH = "/proofmill.task.v1.Query/Task"
 _RPC_TIMEOUT_S = 5.0
 _PATIENCE_S = 5.0
 # Offers and votes are due within a few blocks: a transaction that got lost must not hold up the next for longer.
@@ -85,10 +90,20 @@ class ChainLink:
         request = QueryProverDutiesRequest(address=self._operator)
         return read_duties(await self._rpc.query(_DUTIES_PATH, request, QueryProverDutiesResponse))
 
-    async def status(self) -> QueryProverStatusResponse:
-        """Whether the prover may work, and why."""
-        request = QueryProverStatusRequest(address=self._operator)
-        return await self._rpc.query(_STATUS_PATH, request, QueryProverStatusResponse)
+    async def prover(self) -> Prover | None:
+        """The chain's record of this prover, or ``None`` if it isn't registered."""
+        request = QueryProverRequest(address=self._operator)
+        try:
+            return (await self._rpc.query(_PROVER_PATH, request, QueryProverResponse)).prover
+        except QueryFailed as error:
+            if (error.codespace, error.code) == (PROVER_NOT_FOUND.codespace, PROVER_NOT_FOUND.code):
+                return None
+            raise
+
+    async def is_settled(self, task_id: int) -> bool:
+        """Whether the task is over, so that nobody needs its proof for a vote any more."""
+        answer = await self._rpc.query(_TASK_PATH, QueryTaskRequest(task_id=task_id), QueryTaskResponse)
+        return answer.task.progress.status >= TASK_STATUS_DONE
 
     async def new_heights(self) -> AsyncIterator[int]:
         """Heights of committed blocks as they come; raises NodeUnreachable when the node stays away."""

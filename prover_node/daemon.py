@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import signal
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,6 +42,7 @@ from prover_node.journal import Journal
 from prover_node.journal_entries import JournalEntry, ProofMade, VerdictReached, WorkFailed
 from prover_node.machine import Machine, MachineConfig
 from prover_node.metrics import Metrics
+from prover_node.registration import registration_problems
 from prover_node.runner.base import Runner
 from prover_node.server import Server
 from prover_node.settings import Settings
@@ -48,6 +51,9 @@ from prover_node.submitter import Submitter
 from prover_node.task_files import TaskFiles
 from prover_node.watcher import Watcher
 
+_LAST_PROOFS = 100
+_ASK_AGAIN_S = 0.5
+_MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S
 
@@ -74,6 +80,7 @@ class Daemon:
         self._started_at = time.time()
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
+        self._proved: deque[int] = deque(maxlen=_LAST_PROOFS)
         key = home.node_key()
         chain = settings.chain
         self.node_address = key.address
@@ -183,6 +190,7 @@ class Daemon:
             asyncio.create_task(self._watcher.run(), name="watcher"),
             asyncio.create_task(self._submitter.run(), name="submitter"),
             asyncio.create_task(self._prune(), name="prune"),
+            asyncio.create_task(self._check_registration(), name="registration"),
             asyncio.create_task(self._drain(), name="drain"),
         ]
         performer = asyncio.create_task(self._perform_all(), name="machine")
@@ -248,6 +256,7 @@ class Daemon:
         match entry:
             case ProofMade(task_id, proof):
                 self._metrics.proofs.inc()
+                self._proved.append(task_id)
                 log.info("a proof was made", task=task_id, sha256=proof.sha256, size=proof.size)
             case WorkFailed(task_id, reason, detail):
                 self._metrics.failures.labels(reason.name.lower()).inc()
@@ -264,11 +273,31 @@ class Daemon:
         try:
             async with asyncio.timeout(self._settings.drain_s):
                 await self._idle.wait()
+                await self._serve_until_judged()
         except TimeoutError:
             left = self._machine.unfinished
             log.warning("stopping although work is unfinished; it goes on at the next start", unfinished=left)
         await self._queue.put(_Stop())
         await asyncio.Event().wait()
+
+    async def _serve_until_judged(self) -> None:
+        """Stay until the committees have had this node's last proofs: nobody else may have them."""
+        with contextlib.suppress(ClientError):
+            for task_id in self._proved:
+                while not await self._link.is_settled(task_id):  # noqa: ASYNC110 - the chain must be asked
+                    await asyncio.sleep(_ASK_AGAIN_S)
+
+    async def _check_registration(self) -> None:
+        """Say now and then what keeps the chain and this node from working together."""
+        while True:
+            try:
+                prover = await self._link.prover()
+            except ClientError:
+                await asyncio.sleep(1)  # the watcher tells of an unreachable chain
+                continue
+            for problem in registration_problems(prover, self._settings, self.node_address):
+                log.warning(problem)
+            await asyncio.sleep(_HOUR_S if prover is not None else _MINUTE_S)
 
     async def _prune(self) -> None:
         """Stop serving what has been served for long enough."""

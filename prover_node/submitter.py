@@ -13,6 +13,9 @@ from prover_node.effects import Entry, EntryRef
 from prover_node.events import TxFailed
 from prover_node.messages import Batch, make_batches
 
+# Keeps a transaction well below the limits on its size and gas.
+_ENTRIES_MAX = 100
+
 log = structlog.get_logger("prover.submitter")
 
 

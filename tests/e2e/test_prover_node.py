@@ -272,6 +272,17 @@ def rogue_proof(bench: Bench, proof: Proof) -> QueryTaskResponse:
     return bench.nodes.ended(task_id)
 
 
+def test_a_daemon_that_is_told_to_stop_finishes_what_it_owes(bench: Bench, groth16: Groth16, tmp_path: Path) -> None:
+    nodes = bench.nodes
+    program_id, inputs = real_task(bench, groth16, tmp_path)
+    since = {index: len(nodes.log(index)) for index in range(nodes.count)}
+    task_id = bench.run(program_id, *inputs)
+    prover = nodes.first_to_log(r'"prove-.*"a container starts"', since)
+    assert nodes.stop(prover) == 0
+    assert status(nodes.task(task_id)) == "DONE"
+    nodes.start(prover)
+
+
 def test_a_daemon_stops_at_once_when_it_owes_nothing(bench: Bench) -> None:
     assert bench.nodes.stop(0) == 0
     assert bench.nodes.log(0)[-1]["event"] == "stopped"

@@ -7,10 +7,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from proofmill.prover.v1.state_pb2 import Prover
+from proofmill.types.v1 import types_pb2
 
 from client.errors import InvalidInput
 from client.keys.private_key import PrivateKey
 from prover_node.home import Home, HomeInUse
+from prover_node.registration import registration_problems
 from prover_node.settings import (
     ChainSettings,
     HttpSettings,
@@ -89,3 +92,33 @@ def test_a_home_serves_one_process(tmp_path: Path) -> None:
     with home.lock(), pytest.raises(HomeInUse, match=r"in use by process \d+: stop that prover first"):
         home.lock()
     home.lock().close()
+
+
+def registered(**changes: object) -> Prover:
+    prover = Prover(
+        operator=OPERATOR,
+        node="mill1node",
+        resources=types_pb2.Resources(cpu_millis=4000, memory_bytes=1 << 32),
+        endpoints=["http://127.0.0.1:8700"],
+    )
+    for name, value in changes.items():
+        setattr(prover, name, value)
+    return prover
+
+
+def test_a_fitting_registration_has_no_problems() -> None:
+    assert registration_problems(registered(), some_settings(), "mill1node") == []
+
+
+def test_what_does_not_fit_the_registration_is_said() -> None:
+    (problem,) = registration_problems(None, some_settings(), "mill1node")
+    assert "run mill prover register" in problem
+    (problem,) = registration_problems(registered(node="mill1other"), some_settings(), "mill1node")
+    assert "expects the node key mill1other" in problem
+    larger = registered()
+    larger.resources.gpus = 1
+    del larger.endpoints[:]
+    assert [problem.split(":")[0][:40] for problem in registration_problems(larger, some_settings(), "mill1node")] == [
+        "the chain may assign more than the confi",
+        "none of http.endpoints is registered on ",
+    ]
