@@ -246,6 +246,16 @@ def test_simulate_needs_neither_signature_nor_sequence_nor_fee(network: Network)
     assert answer == simulate(network, tx.SerializeToString())
 
 
+def test_simulate_takes_a_fee_that_is_stated(network: Network) -> None:
+    def everything(fee: int) -> bytes:
+        message = make_send(ALICE, BOB.address, account_of(network, ALICE).umill)
+        return make_tx(ALICE, [message], account_number=0, sequence=0, fee=fee)
+
+    assert simulate(network, everything(0)).gas_info.gas_used > 0
+    refused(network, INSUFFICIENT_FUNDS, SIMULATE, SimulateRequest(tx_bytes=everything(1)))
+    refused(network, INSUFFICIENT_FUNDS, SIMULATE, SimulateRequest(tx_bytes=everything(2 * RICH)))
+
+
 def test_invalid_simulate(network: Network) -> None:
     raw = make_tx(ALICE, [make_send(ALICE, BOB.address, 2 * RICH)], account_number=0, sequence=0)
     refused(network, INSUFFICIENT_FUNDS, SIMULATE, SimulateRequest(tx_bytes=raw))
