@@ -30,7 +30,7 @@ def explain(error: BaseException) -> tuple[int, str] | None:
         return INTERRUPTED, "interrupted"
     if isinstance(error, click.UsageError):
         hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
-        return USAGE, error.format_message() + hint
+        return USAGE, _one_line(error) + hint
     if isinstance(error, click.ClickException):
         return error.exit_code, error.format_message()
     if isinstance(error, NodeUnreachable):
@@ -44,3 +44,8 @@ def explain(error: BaseException) -> tuple[int, str] | None:
     if isinstance(error, OSError):
         return FAILURE, f"{error.filename}: {error.strerror}" if error.filename else str(error)
     return None
+
+
+def _one_line(error: click.UsageError) -> str:
+    """Its message; click lists what can be chosen from on lines of their own."""
+    return " ".join(error.format_message().split())
