@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from hypothesis import settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from proofmill.credits.v1.tx_pb2 import MsgGrantCredits
 from proofmill.program.v1.tx_pb2 import MsgDeployProgram, MsgDeprecateProgram
@@ -21,6 +21,7 @@ from proofmill.types.v1.types_pb2 import Resources
 
 from chain import schema
 from chain.invariants import check_invariants
+from chain.messages import MESSAGES
 from chain.params import GIB, default_params
 from chain.program.ids import program_id
 from tests.support.life import make_commit, make_proof, make_reveal, make_run, make_spec
@@ -49,6 +50,10 @@ verdicts = st.sampled_from((VERDICT_VALID, VERDICT_VALID, VERDICT_VALID, VERDICT
 
 
 class ChainMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: set[str] = set()
+
     @initialize()
     def start(self) -> None:
         params = default_params()
@@ -58,6 +63,7 @@ class ChainMachine(RuleBasedStateMachine):
 
     def send(self, key: Key, *messages: Any) -> None:
         self.network.send(key, *messages)
+        self.sent.update(f"/{message.DESCRIPTOR.full_name}" for message in messages)
 
     @rule(after_ms=st.sampled_from((1_000, 1_000, 1_000, 6_000, 30_000)), count=st.integers(1, 3))
     def blocks(self, after_ms: int, count: int) -> None:
@@ -151,3 +157,13 @@ class ChainMachine(RuleBasedStateMachine):
 
 TestChain = ChainMachine.TestCase
 TestChain.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+@settings(max_examples=3)
+@given(data=st.data())
+def test_every_message_has_a_rule_that_sends_it(data: st.DataObject) -> None:
+    machine = ChainMachine()
+    machine.start()
+    for one in machine.rules:
+        one.function(machine, **{name: data.draw(strategy) for name, strategy in one.arguments.items()})
+    assert machine.sent == set(MESSAGES)
