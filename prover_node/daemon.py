@@ -146,12 +146,12 @@ class Daemon:
 
     async def run(self) -> None:
         """Work until :meth:`stop`; raises ClientError for what makes working impossible."""
-        self._check_runner()
         host, port = self._settings.listen_address()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         try:
+            self._check_runner()
             async with self._fetcher:
                 await self._server.start(host, port)
                 orphans = await self._runner.cleanup_orphans()

@@ -21,6 +21,7 @@ from client.messages import run_task
 from client.sdk import MillClient
 from client.wallet import TxOutcome
 from tests.support.behave_program import build_behave
+from tests.support.engine import Engine
 from tests.support.groth16 import Groth16, build_groth16
 from tests.support.image_archives import directory, file, image_config, link, oci_layout, special, tar
 from tests.support.network import ALICE, DEPLOYER, Key, node_key
@@ -295,3 +296,12 @@ def test_a_chain_node_that_goes_away_is_asked_again_when_it_is_back(bench: Bench
     answer = bench.nodes.ended(bench.run(bench.behaving("ok")))
     assert status(answer) == "DONE", bench.nodes.tails()
     assert not bench.nodes.seen(0, "Traceback", since=since)
+
+
+def test_daemons_work_with_a_container_engine_too(docker_engine: Engine, behave: Path, tmp_path: Path) -> None:
+    with ProverNodes(tmp_path, docker_url=docker_engine.url) as nodes:
+        bench = Bench(nodes, behave)
+        answer = nodes.ended(bench.run(bench.behaving("ok")))
+        assert (status(answer), verdict(answer)) == ("DONE", "VALID"), nodes.tails()
+        failed = nodes.ended(bench.run(bench.behaving("exit", "3")))
+        assert "exited with code 3" in failed.task.progress.reason

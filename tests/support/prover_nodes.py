@@ -49,13 +49,23 @@ HOUR_MS = 3_600_000
 class ProverNodes:
     """``count`` daemons, and ``rogues`` more provers on chain whose keys the test itself uses; those have 8 cores.
 
-    Windows are an hour of block time by default, so that no slow machine makes a prover miss one.
+    Containers run in the sandbox, or in the Docker engine at ``docker_url``. Windows are an hour of block time by
+    default, so that no slow machine makes a prover miss one.
     Use as a context manager.
     """
 
-    def __init__(self, root: Path, count: int = 3, *, rogues: int = 0, commit_window_ms: int = HOUR_MS) -> None:
+    def __init__(
+        self,
+        root: Path,
+        count: int = 3,
+        *,
+        rogues: int = 0,
+        commit_window_ms: int = HOUR_MS,
+        docker_url: str | None = None,
+    ) -> None:
         self.root = root
         self.count = count
+        self._docker_url = docker_url
         self.ports = [_free_port() for _ in range(count + rogues)]
         params = default_params()
         params.accept_window_blocks = 1000
@@ -100,6 +110,7 @@ class ProverNodes:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                env=os.environ | ({"DOCKER_HOST": self._docker_url} if self._docker_url else {}),
             )
 
     def kill(self, index: int) -> None:
@@ -181,7 +192,7 @@ class ProverNodes:
             chain=ChainSettings(id=CHAIN_ID, operator=operator_key(index).address, nodes=[self.http.url]),
             http=HttpSettings(listen=listen, endpoints=[f"http://{listen}"]),
             resources=ResourceSettings(cpu_millis=4_000, memory_bytes=8 * GIB, gpus=0),
-            runner=RunnerSettings(kind="sandbox"),
+            runner=RunnerSettings(kind="docker" if self._docker_url else "sandbox"),
             fetch=FetchSettings(allow_private_urls=True, patience_s=2),
             log=LogSettings(format="json"),
         )
