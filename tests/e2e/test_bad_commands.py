@@ -158,7 +158,7 @@ def files(tmp_path: Path) -> Path:
         ("prover register --home {files}/none --bond 1000mill", "mill prover init"),
         ("localnet status --home {files}/none", "mill localnet start"),
         ("localnet logs --home {files}/none", "mill localnet start"),
-        ("localnet start --home {files}/full", "isn't empty"),
+        ("localnet start --home {files}/full --port-offset 29000", "isn't empty"),
         ("send {stranger} 1mill", "mill keys add"),
         ("account", "mill keys add"),
     ],
@@ -270,7 +270,7 @@ def test_a_program_that_is_there_already(
     assert "max_fee" in refusal([*ask, "--max-fee", "1ucredit"], capsys)[1]
     assert "max_resources" in refusal([*ask, "--cpu", "1000"], capsys)[1]
     assert "time_limit_s" in refusal([*ask, "--time-limit", "1000h"], capsys)[1]
-    assert "no file" in refusal([*ask, "--input", f"x={tmp_path}/none"], capsys)[1]
+    assert "No such file" in refusal([*ask, "--input", f"x={tmp_path}/none"], capsys)[1]
     assert "there is no program" in refusal(["run", "--program", "0" * 64], capsys)[1]
     # Only who deployed it may.
     assert "deployer" in refusal(["program", "deprecate", program, "--from", "alice"], capsys)[1]

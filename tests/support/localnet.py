@@ -267,10 +267,10 @@ def groth16_deployed(localnet: Localnet, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of a shared network last, so that it doesn't take time from all others."""
-
-    def place(item: pytest.Item) -> int:
+    """Run the files that share a network last, so that it doesn't take time from all others."""
+    places: dict[Path, int] = {}
+    for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        return 2 if "localnet" in fixtures else 1 if "small_localnet" in fixtures else 0
-
-    items.sort(key=place)
+        place = 2 if "localnet" in fixtures else 1 if "small_localnet" in fixtures else 0
+        places[item.path] = max(place, places.get(item.path, 0))
+    items.sort(key=lambda item: places[item.path])
