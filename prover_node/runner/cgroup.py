@@ -73,20 +73,13 @@ def detect() -> Hierarchy | None:
 
 
 async def destroy(hierarchy: Hierarchy, node: str, job: str) -> None:
-    """Kill whatever is in the job's groups and remove them."""
+    """Kill whatever is in the job's groups, and in those that an engine made below, and remove them."""
     for root in hierarchy.roots(node):
-        directory = root / job
         for _ in range(500):
-            _kill_all(directory)
-            try:
-                directory.rmdir()
-            except FileNotFoundError:
+            if _try_remove(root / job):
                 break
-            except OSError:
-                # The kernel counts a killed process until it has been torn down.
-                await asyncio.sleep(0.01)
-            else:
-                break
+            # The kernel counts a killed process until it has been torn down.
+            await asyncio.sleep(0.01)
 
 
 def forget(hierarchy: Hierarchy, node: str) -> None:
@@ -240,8 +233,19 @@ def _table(path: Path) -> dict[str, int]:
     return parse_table(path.read_text())
 
 
-def _kill_all(directory: Path) -> None:
-    with contextlib.suppress(OSError):
-        for pid in (directory / "cgroup.procs").read_text().split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
+def _try_remove(directory: Path) -> bool:
+    """Kill what is in a group; whether the group is gone."""
+    gone = True
+    for path, _, _ in os.walk(directory, topdown=False):
+        group = Path(path)
+        with contextlib.suppress(OSError):
+            for pid in (group / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+        try:
+            group.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            gone = False
+    return gone
