@@ -6,6 +6,7 @@ from collections import Counter
 from functools import cache
 
 import pytest
+from cosmos.tx.v1beta1.tx_pb2 import TxBody, TxRaw
 from proofmill.credits.v1 import event_pb2 as credits_events
 from proofmill.program.v1 import event_pb2 as program_events
 from proofmill.prover.v1 import event_pb2 as prover_events
@@ -49,6 +50,14 @@ class Seen:
             assert result.codespace != "internal", result.log
             if result.code == 0:
                 self.messages.update(spec.type_url for spec, _ in decode_tx(raw).messages)
+                assert_untouched(raw)
+
+
+def assert_untouched(raw: bytes) -> None:
+    """Decoded messages are remembered, so no handler may have changed one."""
+    body = TxBody.FromString(TxRaw.FromString(raw).body_bytes)
+    for (spec, message), packed in zip(decode_tx(raw).messages, body.messages, strict=True):
+        assert message == spec.message.FromString(packed.value)
 
 
 @cache

@@ -9,6 +9,7 @@ import hashlib
 from random import Random
 from typing import TYPE_CHECKING
 
+from cosmos.tx.v1beta1.tx_pb2 import TxRaw
 from proofmill.credits.v1.tx_pb2 import MsgGrantCredits
 from proofmill.genesis.v1.genesis_pb2 import Genesis, GenesisValidator
 from proofmill.program.v1.tx_pb2 import MsgDeployProgram, MsgDeprecateProgram
@@ -157,9 +158,12 @@ class Life:
         )
 
     def _send_nonsense(self) -> None:
-        """Bytes of an old transaction, as they were or with some of them changed."""
-        if not self.network.blocks:
-            return
+        """Bytes that no decoder likes, or those of an old transaction, as they were or with some of them changed."""
+        if self.chance(20):
+            body = self.dice.choice(
+                (b"\x12\x01\xff", b"\x12\x03\xed\xa0\x80", b"\x7b" * 300, b"\x7b" * 300 + b"\x7c" * 300)
+            )
+            self.network.send_raw(TxRaw(body_bytes=body, auth_info_bytes=b"\x0a\x00").SerializeToString())
         old = self.dice.choice(self.network.blocks).txs
         raw = bytearray(self.dice.choice(old) if old else b"nonsense")
         for _ in range(self.dice.randrange(4)):
