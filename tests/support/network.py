@@ -140,7 +140,9 @@ class Network:
     def send_raw(self, raw: bytes) -> None:
         self._pending.append(raw)
 
-    def next_block(self, *, after_ms: int = 1_000, votes: tuple[CommitVote, ...] = ()) -> tuple[TxResult, ...]:
+    def next_block(
+        self, *, after_ms: int = 1_000, votes: tuple[CommitVote, ...] = (), block_hash: bytes = b""
+    ) -> tuple[TxResult, ...]:
         """Apply and commit a block with everything that was sent; its transactions' results."""
         self.height += 1
         self.time_ms += after_ms
@@ -148,7 +150,7 @@ class Network:
             chain_id=CHAIN_ID,
             height=self.height,
             time_ms=self.time_ms,
-            hash=hashlib.sha256(b"block" + self.height.to_bytes(8, "big")).digest(),
+            hash=block_hash or hashlib.sha256(b"block" + self.height.to_bytes(8, "big")).digest(),
             txs=tuple(self._pending),
             proposer=bytes(20),
             votes=votes,

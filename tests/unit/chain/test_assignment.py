@@ -283,3 +283,17 @@ def test_joining_provers_are_never_drawn() -> None:
     task_id = run(network, ALICE, deploy(network))
     network.next_block()
     assert status_of(network, task_id) == TASK_STATUS_PENDING
+
+
+def test_nobody_can_know_the_draw_before_the_block_that_includes_the_task() -> None:
+    """The draw follows from the hash of that block; nothing known earlier decides it, nothing later changes it."""
+
+    def drawn(including: bytes, following: bytes, after_ms: int) -> int:
+        network = Network.start(make_genesis())
+        network.send(ALICE, make_run(ALICE, deploy(network)))
+        network.next_block(block_hash=including)
+        network.next_block(block_hash=following, after_ms=after_ms)
+        return prover_of(network, 1)
+
+    assert len({drawn(bytes([number]) * 32, bytes(32), 1_000) for number in range(16)}) > 2
+    assert len({drawn(b"\x01" * 32, bytes([number]) * 32, 1_000 + number) for number in range(8)}) == 1
