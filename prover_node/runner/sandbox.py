@@ -201,7 +201,12 @@ class SandboxRunner:
         )
         _, stderr = await process.communicate()
         if process.returncode != 0:
-            raise RunnerError(f"bubblewrap doesn't work here: {stderr.decode(errors='replace').strip()}")
+            said = stderr.decode(errors="replace").strip()
+            raise RunnerError(
+                f"bubblewrap doesn't work here: {said} (it needs user namespaces for ordinary users: see the sysctls "
+                "user.max_user_namespaces and, where they exist, kernel.unprivileged_userns_clone and "
+                "kernel.apparmor_restrict_unprivileged_userns)"
+            )
 
     def _prepare(self, run: _Running, image: UnpackedImage) -> Directories:
         """Make the directories, mounts and control group of a job; ``run`` records each at once."""
