@@ -67,57 +67,60 @@ def drive(node: Node, load: Load) -> Measured:
         return pool.submit(_drive, node, load).result()
 
 
+def send_all(node: Node, txs: Sequence[Sequence[bytes]], in_flight: int) -> None:
+    """Send transactions, dealt out to connections, and wait until all of them are in blocks."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(_send_all, node, txs, in_flight).result()
+
+
 def _drive(node: Node, load: Load) -> Measured:
-    bodies = [_encode(txs) for txs in load.txs]
-    driver = _Driver(node, load.in_flight)
-    for one in bodies:
-        driver.start_feeder(one)
-    return driver.measure(load.warm_up, load.seconds)
+    return _Driver(node, load.txs, load.in_flight).measure(load.warm_up, load.seconds)
 
 
-def _encode(txs: Sequence[bytes]) -> list[tuple[bytes, int]]:
-    """HTTP bodies of batched calls, each with the number of its transactions."""
-    batches = [txs[start : start + RPC_BATCH] for start in range(0, len(txs), RPC_BATCH)]
-    return [
-        (
-            json.dumps(
-                [
-                    {
-                        "jsonrpc": "2.0",
-                        "id": index,
-                        "method": "broadcast_tx_async",
-                        "params": {"tx": base64.b64encode(raw).decode()},
-                    }
-                    for index, raw in enumerate(batch)
-                ]
-            ).encode(),
-            len(batch),
-        )
-        for batch in batches
+def _send_all(node: Node, txs: Sequence[Sequence[bytes]], in_flight: int) -> None:
+    _Driver(node, txs, in_flight).wait_committed(sum(len(one) for one in txs))
+
+
+def _encode(batch: Sequence[bytes]) -> bytes:
+    """The HTTP body of a batched call."""
+    calls = [
+        {
+            "jsonrpc": "2.0",
+            "id": index,
+            "method": "broadcast_tx_async",
+            "params": {"tx": base64.b64encode(raw).decode()},
+        }
+        for index, raw in enumerate(batch)
     ]
+    return json.dumps(calls).encode()
 
 
 class _Driver:
-    def __init__(self, node: Node, in_flight: int) -> None:
+    """Feeds a node from a thread for each connection, and counts its blocks."""
+
+    def __init__(self, node: Node, txs: Sequence[Sequence[bytes]], in_flight: int) -> None:
         self._node = node
         self._in_flight = in_flight
         self._connection = _connect(node)
         self._changed = threading.Condition()
         self._sent = 0
         self._committed = 0
-        self._feeding = 0
+        self._feeding = len(txs)
         self._stopped = False
         self._refusal = ""
         self._height = 0
         self._block_txs: dict[int, int] = {}
+        for one in txs:
+            threading.Thread(target=self._feed, args=(one,), daemon=True).start()
 
-    def start_feeder(self, bodies: list[tuple[bytes, int]]) -> None:
-        self._feeding += 1
-        threading.Thread(target=self._feed, args=(bodies,), daemon=True).start()
+    def wait_committed(self, count: int) -> None:
+        """Wait until so many transactions are in blocks."""
+        while self._committed < count:
+            self._next_block()
 
     def measure(self, warm_up: int, seconds: float) -> Measured:
-        while self._committed < warm_up:
-            self._next_block()
+        """The whole blocks of at least so many seconds once so many transactions are in blocks."""
+        self.wait_committed(warm_up)
         start = (time.monotonic(), self._height, self._cpu())
         while time.monotonic() - start[0] < seconds:
             self._next_block()
@@ -165,23 +168,29 @@ class _Driver:
             time.sleep(_POLL_SECONDS)
         return sum(1 for result in answer["txs_results"] or [] if result["code"])
 
-    def _feed(self, bodies: list[tuple[bytes, int]]) -> None:
+    def _feed(self, txs: Sequence[bytes]) -> None:
         connection = _connect(self._node)
         try:
-            for body, count in bodies:
-                with self._changed:
-                    while self._sent - self._committed >= self._in_flight and not self._stopped:
-                        self._changed.wait()
-                    if self._stopped:
-                        return
-                    self._sent += count
-                connection.request("POST", "/", body, {"Content-Type": "application/json"})
+            for start in range(0, len(txs), RPC_BATCH):
+                batch = txs[start : start + RPC_BATCH]
+                if not self._may_send(len(batch)):
+                    return
+                connection.request("POST", "/", _encode(batch), {"Content-Type": "application/json"})
                 answer = connection.getresponse().read()
                 if b'"error"' in answer:
                     self._refusal = f"the node refused a transaction: {answer[:300].decode(errors='replace')}"
                     return
         finally:
-            self._feeding -= 1
+            with self._changed:
+                self._feeding -= 1
+
+    def _may_send(self, count: int) -> bool:
+        """Wait until so many more may be in flight; False once enough was sent."""
+        with self._changed:
+            while self._sent - self._committed >= self._in_flight and not self._stopped:
+                self._changed.wait()
+            self._sent += count
+            return not self._stopped
 
 
 def _connect(node: Node) -> http.client.HTTPConnection:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from proofmill.genesis.v1.genesis_pb2 import Genesis
 
-from benchmarks.load import Load, Measured, drive, split_by_sender
+from benchmarks.load import CONNECTIONS, Load, Measured, drive, split_by_sender
 from benchmarks.node import CHAIN_ID, kvstore_node, mill_node, prepare_home
 from benchmarks.report import print_table, say
 from benchmarks.sends import ACCOUNTS, make_genesis, sign_sends
 
-ROUNDS = 30
+ROUNDS = 26
+KEY_VALUES = 300_000
 IN_FLIGHT = 20_000
 WARM_UP = 15_000
 SECONDS = 15.0
@@ -31,7 +32,7 @@ def main() -> None:
             ours = drive(node, Load(sends, IN_FLIGHT, WARM_UP, SECONDS))
         say("CometBFT's kvstore")
         with kvstore_node(prepare_home(Path(folder) / "kvstore", Genesis())) as node:
-            theirs = drive(node, Load(_key_values(sends), IN_FLIGHT, WARM_UP, SECONDS))
+            theirs = drive(node, Load(_key_values(len(sends[0][0])), IN_FLIGHT, WARM_UP, SECONDS))
     if ours.failed or theirs.failed:
         raise SystemExit(f"{ours.failed + theirs.failed} transactions failed in their blocks")
     print_table(
@@ -42,11 +43,11 @@ def main() -> None:
     )
 
 
-def _key_values(sends: list[list[bytes]]) -> list[list[bytes]]:
-    """As many transactions for the kvstore, of the same sizes: each sets a key of its own."""
+def _key_values(size: int) -> list[list[bytes]]:
+    """Transactions of so many bytes for the kvstore, each of which sets a key of its own."""
     return [
-        [f"{part}-{index}=".encode().ljust(len(raw), b"x") for index, raw in enumerate(txs)]
-        for part, txs in enumerate(sends)
+        [f"{part}-{index}=".encode().ljust(size, b"x") for index in range(KEY_VALUES // CONNECTIONS)]
+        for part in range(CONNECTIONS)
     ]
 
 
