@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from prover_node.bundle import BundleInfo, BundleLimits, pack, unpack
+from client.bundle import BundleInfo, BundleLimits, pack, unpack
+from client.proof_limits import PROOF_BYTES_MAX, PROOF_FILES_MAX
 from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, Role
-from prover_node.proof_limits import PROOF_BYTES_MAX, PROOF_FILES_MAX
 from prover_node.runner.base import Job, Limits
 
 _OUTPUT = "output"

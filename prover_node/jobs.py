@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from prover_node.bundle import BundleError
+from client.bundle import BundleError
 from prover_node.duties import ContainerSpec, FileRef, JobKey, ProofRecord, Role, Usage
 from prover_node.effects import FetchFiles, PackProof, RunJob
 from prover_node.events import (

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client.blobs import file_digest
+from client.bundle import BundleError, BundleInfo
 from client.errors import ClientError
 from client.inputs import InputSpec
 from client.program.description import BuiltAsset, BuiltImage, BuiltProgram
-from prover_node.bundle import BundleError, BundleInfo
 from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, Resources, Role
 from prover_node.job_files import pack_output, stage_job
 from prover_node.runner.base import Outcome, Reason, Runner

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import click
 
+from client.bundle import BundleError, BundleLimits, pack
 from client.cli.options import CPU, DURATION, FORMATS, MEMORY
 from client.cli.output import emit, pairs
 from client.errors import InvalidInput
 from client.inputs import InputSpec, parse_input
 from client.plain import Plain
 from client.program.description import DESCRIPTION_FILE, BuiltProgram, read_program
+from client.proof_limits import PROOF_BYTES_MAX, PROOF_FILES_MAX
 from client.proofs import check_target, unpack_proof
 from client.quantity import format_memory
-from prover_node.bundle import BundleError, BundleLimits, pack
 from prover_node.duties import Resources
 from prover_node.local_run import LocalRun, Proved
-from prover_node.proof_limits import PROOF_BYTES_MAX, PROOF_FILES_MAX
 from prover_node.runner.base import Outcome, Reason
 from prover_node.start import open_runner
 

@@ -6,12 +6,12 @@ import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from client.proof_limits import BUNDLE_BYTES_MAX
 from prover_node.ballots import Ballots
 from prover_node.duties import FileKind, JobKey, Role, Verdict, VoteDuty
 from prover_node.effects import Cancel, CommitVote, Effect, Entry, FetchFiles, Forget, Journal, RevealVote, RunJob, Warn
 from prover_node.journal_entries import VerdictReached, VoteEnded
 from prover_node.outbox import Outbox
-from prover_node.proof_limits import BUNDLE_BYTES_MAX
 from prover_node.runner.base import Outcome, Reason
 
 _ATTEMPTS_MAX = 2

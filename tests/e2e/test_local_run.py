@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from prover_node.bundle import BundleLimits, pack
+from client.bundle import BundleLimits, pack
 from tests.support.groth16 import Groth16, build_groth16, write_public
 from tests.support.localnet import run_mill
 

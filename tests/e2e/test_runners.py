@@ -14,7 +14,7 @@ from typing import cast
 import docker
 import pytest
 
-from prover_node.bundle import BundleError, BundleLimits, pack
+from client.bundle import BundleError, BundleLimits, pack
 from prover_node.runner.base import Job, Limits, Outcome, Reason, Runner, RunnerError
 from prover_node.runner.docker import DockerRunner
 from prover_node.runner.sandbox import SandboxRunner

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, strategies as st
 
-from prover_node.bundle import BundleError, BundleLimits, pack, unpack
+from client.bundle import BundleError, BundleLimits, pack, unpack
 
 LIMITS = BundleLimits(max_bytes=1 << 20, max_files=100)
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import tarfile
 import threading
 import time
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from client.keys.keystore import KeyStore
 from client.keys.private_key import PrivateKey
 from client.program.description import BuiltImage, BuiltProgram
 from client.program.manifest import Resources
+from tests.support.bundles import BUNDLED, make_bundle
 from tests.support.http_node import HttpNode
 from tests.support.life import deploy
 from tests.support.memory_node import MemoryNode, hash_hex
@@ -485,11 +484,17 @@ def test_runs_that_cannot_be(user: Callable[..., Result], server: HttpNode, tmp_
 @contextmanager
 def network_at_work(server: HttpNode, task_id: int, *, verdict: Verdict = VERDICT_VALID) -> Iterator[None]:
     """Blocks at a pace of their own, in which provers and committee do what they owe until the task has ended."""
-    server.files["proof.tar"] = make_bundle()
+    server.files["proof.tar"] = make_bundle(BUNDLED)
 
     def work() -> None:
         while not is_final(server.node, task_id):
-            step(server.node, task_id, verdict=verdict, bundle=make_bundle(), url=f"{server.url}/proof.tar")
+            step(
+                server.node,
+                task_id,
+                verdict=verdict,
+                bundle=make_bundle(BUNDLED),
+                url=f"{server.url}/proof.tar",
+            )
             time.sleep(0.01)
 
     thread = threading.Thread(target=work)
@@ -498,15 +503,6 @@ def network_at_work(server: HttpNode, task_id: int, *, verdict: Verdict = VERDIC
         yield
     finally:
         thread.join()
-
-
-def make_bundle() -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        member = tarfile.TarInfo("proof.bin")
-        member.size = 5
-        archive.addfile(member, io.BytesIO(b"hello"))
-    return buffer.getvalue()
 
 
 def test_a_run_is_followed_to_its_proof(user: Callable[..., Result], server: HttpNode, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from client.program.description import BuiltAsset, BuiltImage, BuiltProgram
 from client.program.manifest import Resources
 from client.proofs import ProofError, check_target, unpack_proof
 from client.task_file import load_task_file
+from tests.support.bundles import make_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -191,7 +192,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 
 
 def test_bundles_are_unpacked(tmp_path: Path) -> None:
-    path = bundle(tmp_path / "b.tar", member("a", tarfile.DIRTYPE), member("a/proof.bin"), member("z"))
+    path = write(tmp_path / "b.tar", make_bundle({"a/proof.bin": b"hello", "z": b"hello"}))
     assert unpack_proof(path, tmp_path / "new" / "out") == ("a/proof.bin", "z")
     assert (tmp_path / "new/out/a/proof.bin").read_bytes() == b"hello"
 
@@ -200,6 +201,7 @@ def test_bundles_are_unpacked(tmp_path: Path) -> None:
     "hostile",
     [
         member("../evil"),
+        member("/evil"),
         member("a/../../evil"),
         member("link", tarfile.SYMTYPE, "/etc/passwd"),
         member("link", tarfile.LNKTYPE, "proof"),
@@ -217,15 +219,9 @@ def test_hostile_bundles_leave_nothing(tmp_path: Path, hostile: tarfile.TarInfo)
     assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["b.tar", "w"]
 
 
-def test_an_absolute_path_stays_below_the_target(tmp_path: Path) -> None:
-    path = bundle(tmp_path / "b.tar", member("/abs/proof"))
-    unpack_proof(path, tmp_path / "out")
-    assert (tmp_path / "out/abs/proof").is_file()
-
-
 @pytest.mark.parametrize("data", [b"", b"not a tar", b"\x1f\x8b" + bytes(600)])
 def test_what_is_no_bundle(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(ProofError, match="can't be unpacked"):
+    with pytest.raises(ProofError, match="not a proof as provers pack it"):
         unpack_proof(write(tmp_path / "b.tar", data), tmp_path / "out")
 
 

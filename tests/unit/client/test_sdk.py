@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
-import tarfile
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from client.blobs import BlobError
 from client.errors import InvalidInput, TxRejected
 from client.life import task_life
 from client.sdk import MillClient
+from tests.support.bundles import BUNDLED, make_bundle
 from tests.support.http_node import HttpNode
 from tests.support.life import make_spec, task_of
 from tests.support.network import ALICE, AUTHORITY, BOB, DEPLOYER, MILL, RICH, operator_key
@@ -47,16 +46,6 @@ def client(server: HttpNode, key: Key | None = ALICE) -> MillClient:
 def inputs() -> list[Input]:
     data = b"{}"
     return [Input(name="a", sha256=hashlib.sha256(data).digest(), size=2, inline=data, audience=AUDIENCE_BOTH)]
-
-
-def make_bundle(names: tuple[str, ...] = ("proof.bin",)) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name in names:
-            member = tarfile.TarInfo(name)
-            member.size = 5
-            archive.addfile(member, io.BytesIO(b"hello"))
-    return buffer.getvalue()
 
 
 async def start_task(server: HttpNode) -> int:
@@ -210,7 +199,7 @@ async def test_an_invalid_proof_ends_without_one(server: HttpNode) -> None:
 
 
 async def test_a_proof_is_fetched_checked_and_unpacked(server: HttpNode, tmp_path: Path) -> None:
-    bundle = make_bundle()
+    bundle = make_bundle(BUNDLED)
     server.files["proof.tar"] = bundle
     task_id = await start_task(server)
     finish(server, task_id, bundle=bundle, url=f"{server.url}/proof.tar")
@@ -221,9 +210,9 @@ async def test_a_proof_is_fetched_checked_and_unpacked(server: HttpNode, tmp_pat
 
 
 async def test_a_changed_proof_is_refused(server: HttpNode, tmp_path: Path) -> None:
-    server.files["proof.tar"] = make_bundle(("other.txt",))
+    server.files["proof.tar"] = make_bundle({"other.txt": b"hello"})
     task_id = await start_task(server)
-    finish(server, task_id, bundle=make_bundle(), url=f"{server.url}/proof.tar")
+    finish(server, task_id, bundle=make_bundle(BUNDLED), url=f"{server.url}/proof.tar")
     async with client(server) as alice:
         with pytest.raises(BlobError, match="its sha256 is not the one that the chain states"):
             await alice.fetch_proof(task_id, tmp_path / "out")
@@ -231,9 +220,9 @@ async def test_a_changed_proof_is_refused(server: HttpNode, tmp_path: Path) -> N
 
 
 async def test_a_larger_proof_is_cut_off(server: HttpNode, tmp_path: Path) -> None:
-    server.files["proof.tar"] = make_bundle() + bytes(1 << 20)
+    server.files["proof.tar"] = make_bundle(BUNDLED) + bytes(1 << 20)
     task_id = await start_task(server)
-    finish(server, task_id, bundle=make_bundle(), url=f"{server.url}/proof.tar")
+    finish(server, task_id, bundle=make_bundle(BUNDLED), url=f"{server.url}/proof.tar")
     async with client(server) as alice:
         with pytest.raises(BlobError, match="larger than the"):
             await alice.fetch_proof(task_id, tmp_path / "out")
