@@ -21,6 +21,7 @@ CPU_MILLIS_MAX = 1_000_000_000
 MEMORY_BYTES_MAX = 1 << 50
 GPUS_MAX = 1_024
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _URL = re.compile(r"(?:https?|oci|s3|gs|ipfs)://[!-~]+")
 
 
@@ -68,10 +69,12 @@ def check_resources(resources: Resources, field: str, code: ErrorCode) -> None:
 
 
 def check_text(text: str, field: str, limit: int, code: ErrorCode) -> None:
-    """At most `limit` bytes of UTF-8."""
+    """One line of at most `limit` bytes of UTF-8, without anything that would steer the terminal it is shown on."""
     size = len(text.encode())
     if size > limit:
         raise code.error(f"{field} has {size} bytes, more than {limit}")
+    if _CONTROL.search(text) is not None:
+        raise code.error(f"{field} has a line break or another control character: write one plain line")
 
 
 def fits(wanted: Resources, within: Resources) -> bool:

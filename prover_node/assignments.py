@@ -68,8 +68,8 @@ class Assignment:
 
 
 def clip_detail(detail: str) -> str:
-    """``detail`` on one line and within the protocol's length."""
-    line = " ".join(detail.split())
+    """``detail`` on one plain line and within the protocol's length."""
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(detail.split()))
     return line.encode()[:DETAIL_BYTES_MAX].decode(errors="ignore")
 
 

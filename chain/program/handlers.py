@@ -25,7 +25,7 @@ from chain import schema
 from chain.address import decode_address
 from chain.bank.ledger import get_pools, take_umill
 from chain.errors import NOT_DEPLOYER, PROGRAM_EXISTS, PROGRAM_INVALID, PROGRAM_NOT_ACTIVE, PROGRAM_NOT_FOUND
-from chain.fields import check_address, check_name, check_resources, check_sha256, check_text, check_urls, fits
+from chain.fields import check_address, check_name, check_resources, check_sha256, check_urls, fits
 from chain.program.ids import program_id
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ def _check_image(image: Image, field: str) -> None:
     if len(image.command) > COMMAND_MAX:
         raise PROGRAM_INVALID.error(f"{field}.command has {len(image.command)} words, more than {COMMAND_MAX}")
     for word in image.command:
-        check_text(word, f"a word of {field}.command", ARGUMENT_BYTES_MAX, PROGRAM_INVALID)
+        size = len(word.encode())
+        if size > ARGUMENT_BYTES_MAX:
+            raise PROGRAM_INVALID.error(f"a word of {field}.command has {size} bytes, more than {ARGUMENT_BYTES_MAX}")
         if "\0" in word:
             raise PROGRAM_INVALID.error(f"a word of {field}.command has a NUL character")
 

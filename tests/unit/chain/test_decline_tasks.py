@@ -127,8 +127,9 @@ def test_invalid_stranger(network: Network, offered: int) -> None:
 
 
 def test_invalid_reason_too_long(network: Network) -> None:
-    message = make_decline(node_key(0), 1, reason="é" * 129)
-    refuse_raw(network, TASK_INVALID, make_tx(node_key(0), [message], account_number=4, sequence=0))
+    for reason in ("é" * 129, "\x1b[2J"):
+        message = make_decline(node_key(0), 1, reason=reason)
+        refuse_raw(network, TASK_INVALID, make_tx(node_key(0), [message], account_number=4, sequence=0))
 
 
 @pytest.mark.parametrize("count", [0, 1_001])

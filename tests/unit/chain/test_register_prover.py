@@ -89,6 +89,7 @@ BAD: dict[str, dict[str, Any]] = {
     "endpoint of another kind": {"endpoints": ["s3://bucket"]},
     "endpoint without scheme": {"endpoints": ["host:8700"]},
     "long region": {"region": "x" * 65},
+    "region of two lines": {"region": "eu\n1"},
     "long region in bytes": {"region": "é" * 33},
     "bond too large": {"bond": 2**63},
     "bond of all bits": {"bond": 2**64 - 1},

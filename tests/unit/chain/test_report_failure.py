@@ -118,3 +118,9 @@ def test_invalid_detail_too_long(network: Network) -> None:
 def test_invalid_address(network: Network) -> None:
     message = MsgReportFailure(node="mill1", task_id=1, reason=FAILURE_REASON_EXIT_CODE)
     refuse_raw(network, INVALID_ADDRESS, make_tx(ALICE, [message], account_number=1, sequence=0))
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[2J", "nul\0", "\x7f", "\x9b31m", "\r"], ids=repr)
+def test_invalid_detail_that_steers_a_terminal(network: Network, text: str) -> None:
+    message = make_report(node_key(0), 1, detail=text)
+    refuse_raw(network, TASK_INVALID, make_tx(node_key(0), [message], account_number=4, sequence=0))
