@@ -91,6 +91,11 @@ def test_basic_a_stale_entry_fails_no_other(network: Network, offered: int) -> N
     assert task_of(network, offered).task.progress.status == TASK_STATUS_RUNNING
 
 
+def test_basic_a_thousand_entries(network: Network, offered: int) -> None:
+    node = node_key(prover_of(network, offered))
+    assert len(entries(take(network, node, make_accept(node, *[offered] * 1_000)))) == 1_000
+
+
 def test_invalid_task_unknown(network: Network) -> None:
     reject(network, TASK_NOT_FOUND, node_key(0), make_accept(node_key(0), 5))
 

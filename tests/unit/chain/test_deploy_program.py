@@ -66,6 +66,21 @@ def test_basic_another_version_is_another_program(network: Network) -> None:
     assert len(list(schema.PROGRAMS.keys(network.values))) == 2
 
 
+def test_basic_everything_at_its_limit(network: Network) -> None:
+    params = schema.PARAMS.require(network.values)
+    spec = make_spec("x" * 128)
+    spec.prover.bytes = spec.verifier.bytes = params.blob_max_bytes
+    spec.prover.command.extend(["é" * 2_048] + ["x"] * 63)
+    del spec.prover.urls[:]
+    spec.prover.urls.extend(["https://host/" + "x" * (2_048 - 13)] + ["s3://bucket/x"] * 7)
+    spec.max_resources.CopyFrom(Resources(cpu_millis=10**9, memory_bytes=2**50, gpus=1_024))
+    spec.default_resources.CopyFrom(spec.max_resources)
+    spec.verifier_resources.CopyFrom(Resources(cpu_millis=1, memory_bytes=1))
+    spec.verifier_time_limit_s = params.verifier_time_limit_max_s
+    spec.assets.extend(make_asset(f"a{number}", params.blob_max_bytes) for number in range(64))
+    deploy(network, spec)
+
+
 def test_invalid_exists(network: Network) -> None:
     identifier = deploy(network)
     result = refuse(network, PROGRAM_EXISTS, ALICE, MsgDeployProgram(deployer=ALICE.address, spec=make_spec()))

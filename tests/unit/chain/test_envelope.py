@@ -274,6 +274,20 @@ def test_invalid_signer_address(network: Network) -> None:
         refuse_raw(network, INVALID_ADDRESS, sign(network, [ALICE], body, auth_info))
 
 
+def test_basic_seven_signers(network: Network) -> None:
+    keys = [Key(f"signer {index}") for index in range(7)]
+    network.execute(ALICE, *[make_send(ALICE, key.address, 10**6) for key in keys])
+    raws = [parts(valid_send(network, key, BOB.address, 1)) for key in keys]
+    body, auth_info = raws[0]
+    for other_body, other_auth_info in raws[1:]:
+        body.messages.extend(other_body.messages)
+        auth_info.signer_infos.extend(other_auth_info.signer_infos)
+    auth_info.fee.gas_limit = 10_000_000
+    auth_info.fee.amount[0].amount = "250000"
+    network.send_raw(sign(network, keys, body, auth_info))
+    assert network.next_block()[0].code == 0
+
+
 def test_invalid_too_many_signers(network: Network) -> None:
     body, auth_info = parts(valid_send(network, ALICE, BOB.address))
     keys = [Key(f"signer {index}") for index in range(8)]

@@ -54,6 +54,11 @@ def test_basic(network: Network) -> None:
     assert get_active_count(network.values) == 5
 
 
+def test_basic_everything_at_its_limit(network: Network) -> None:
+    resources = Resources(cpu_millis=10**9, memory_bytes=2**50, gpus=1_024)
+    network.execute(ALICE, make_register(resources=resources, endpoints=["http://h"] * 8, region="é" * 32))
+
+
 def test_invalid_exists(network: Network) -> None:
     network.execute(ALICE, make_register())
     refuse(network, PROVER_EXISTS, ALICE, make_register(node=Key("another").address))
