@@ -17,7 +17,7 @@ help:
 	@echo "make bench     the benchmarks"
 	@echo "make setup     what the others do first: .venv, protobuf stubs, tools"
 	@echo "make protos    the protobuf stubs alone"
-	@echo "make lock      renew requirements.lock and scripts/tools.lock"
+	@echo "make lock      renew requirements.lock, scripts/tools.lock and CosmPy's environment"
 	@echo "make clean     remove what was generated; distclean removes .venv and .tools too"
 
 .venv/.installed: requirements.lock pyproject.toml hatch_build.py scripts/bootstrap.sh
@@ -54,6 +54,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 lock: .venv/.installed
 	$(COMPILE) --extra dev --output-file requirements.lock pyproject.toml
 	$(COMPILE) --output-file scripts/tools.lock scripts/tools.in
+	$(COMPILE) --output-file tests/conformance/cosmpy/requirements.txt tests/conformance/cosmpy/requirements.in
 
 clean:
 	rm -rf gen gen.new gen.old .protos.lock build dist tmp .hypothesis .mypy_cache .pytest_cache .ruff_cache

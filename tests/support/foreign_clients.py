@@ -16,10 +16,11 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 COSMJS: Final = ROOT / "tests" / "conformance" / "cosmjs"
 COSMPY: Final = ROOT / "tests" / "conformance" / "cosmpy"
 
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), str(ROOT / ".tools" / "bin")])
 _NPM_OFFLINE = re.compile(
     r"\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT)\b"
 )
-_UV_OFFLINE = re.compile(r"error sending request|dns error|operation timed out|network connectivity is disabled")
+_UV_OFFLINE = re.compile(r"error sending request|dns error|client error \(Connect\)|operation timed out")
 
 
 class NotHere(Exception):
@@ -28,8 +29,7 @@ class NotHere(Exception):
 
 def find_node(name: str = "node") -> str:
     """Node.js or its npm: the machine's or the project's own. Raises NotHere."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(ROOT / ".tools" / "bin")])
-    found = shutil.which(name, path=path)
+    found = shutil.which(name, path=_PATH)
     if found is None:
         raise NotHere(f"{name} isn't installed; `scripts/tools.py ensure node` gets it")
     return found
@@ -52,7 +52,7 @@ def cosmpy_python() -> Path:
     """The interpreter of an environment with CosmPy in it. Raises NotHere."""
 
     def install(folder: Path) -> None:
-        uv = [sys.executable, "-m", "uv", "--quiet", "--no-config"]
+        uv = [sys.executable, "-m", "uv", "--quiet"]
         # Moved into its place when it is whole, which only a relocatable one survives.
         _run([*uv, "venv", "--relocatable", "--python", sys.executable, "env"], folder, _UV_OFFLINE, "")
         command = [*uv, "pip", "install", "--python", "env/bin/python", "--require-hashes"]
@@ -80,7 +80,15 @@ def _installed(name: str, lock: Path, install: Callable[[Path], None]) -> Path:
 
 
 def _run(command: Sequence[str], folder: Path, offline: re.Pattern[str], why: str) -> None:
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": _PATH},  # npm looks for node there
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode == 0:
         return
     said = done.stdout + done.stderr
