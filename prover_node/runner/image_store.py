@@ -1,7 +1,8 @@
-"""Root file systems on disk: each image is unpacked once, whoever asks and however often."""
+"""Root file systems on disk: each image is unpacked once, and kept while there is room."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -26,25 +27,34 @@ class UnpackedImage:
 class ImageStore:
     """Unpacked images below ``root``, by the sha256 of their archives.
 
-    Several processes may share one; an image appears complete or not at all.
+    Several processes may share one: an image appears complete or not at all, and isn't removed while
+    it is used. When they take more than ``max_bytes`` together, those not used for longest go.
     """
 
-    def __init__(self, root: Path, limits: UnpackLimits | None = None) -> None:
+    def __init__(self, root: Path, limits: UnpackLimits | None = None, *, max_bytes: int = 64 << 30) -> None:
         self._root = root
         self._limits = limits or UnpackLimits()
+        self._max_bytes = max_bytes
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def get(self, archive: Path, sha256: str) -> UnpackedImage:
-        """The unpacked image, unpacking ``archive`` if this is the first time.
+    @contextmanager
+    def use(self, archive: Path, sha256: str) -> Iterator[UnpackedImage]:
+        """The unpacked image, for as long as the block lasts.
 
-        Blocks for as long as that takes. Raises :class:`ImageError`.
+        Blocks while ``archive`` is unpacked, if it isn't yet. Raises :class:`ImageError`.
         """
         home = self._root / sha256
-        if not home.is_dir():
-            with self._locked(sha256):
+        with self._lock(sha256) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            while not home.is_dir():
+                fcntl.flock(lock, fcntl.LOCK_EX)
                 if not home.is_dir():
                     self._unpack(archive, home)
-        return UnpackedImage(parse_config((home / "config.json").read_bytes()), home / "rootfs")
+                    self._make_room()
+                # Not atomic: another process may remove the image in between.
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            os.utime(home)
+            yield UnpackedImage(parse_config((home / "config.json").read_bytes()), home / "rootfs")
 
     def _unpack(self, archive: Path, home: Path) -> None:
         prefix = f".{home.name}-"
@@ -55,19 +65,31 @@ class ImageStore:
             rootfs = temporary / "rootfs"
             rootfs.mkdir()
             with Archive(archive) as image:
-                unpack_layers(image, rootfs, self._limits)
+                size = unpack_layers(image, rootfs, self._limits)
                 (temporary / "config.json").write_bytes(image.raw_config)
+            (temporary / "size").write_text(str(size))
             temporary.rename(home)
         except OSError as error:
             raise ImageError(f"the image can't be stored in {self._root}: {error}") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    def _make_room(self) -> None:
+        images = {home: int((home / "size").read_text()) for home in self._root.iterdir() if (home / "size").is_file()}
+        total = sum(images.values())
+        for home in sorted(images, key=lambda home: home.stat().st_mtime):
+            if total <= self._max_bytes:
+                return
+            with self._lock(home.name) as lock, contextlib.suppress(BlockingIOError):
+                # Whoever uses the image has the lock, the caller included.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(home.rename(self._root / f".{home.name}-removed"), ignore_errors=True)
+                total -= images[home]
+
     @contextmanager
-    def _locked(self, sha256: str) -> Iterator[None]:
+    def _lock(self, sha256: str) -> Iterator[int]:
         descriptor = os.open(self._root / f"{sha256}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)

@@ -37,16 +37,19 @@ def check_layers(archive: Archive, limits: UnpackLimits) -> None:
         pass
 
 
-def unpack_layers(archive: Archive, root: Path, limits: UnpackLimits) -> None:
+def unpack_layers(archive: Archive, root: Path, limits: UnpackLimits) -> int:
     """Unpack all layers into the empty directory ``root`` and add the contract's mount points.
 
     Device nodes and fifos are left out, setuid and setgid bits are dropped. Owners are kept when
-    we are root. Raises :class:`ImageError`, leaving ``root`` for the caller to remove.
+    we are root. Returns the size of all files in bytes. Raises :class:`ImageError`, leaving ``root`` for
+    the caller to remove.
     """
     tree = _Tree(root)
     current = -1
+    size = 0
     try:
         for layer, parts, info, source in _all_entries(archive, limits):
+            size += info.size
             if layer != current:
                 current = layer
                 tree.start_layer()
@@ -57,6 +60,7 @@ def unpack_layers(archive: Archive, root: Path, limits: UnpackLimits) -> None:
         root.chmod(0o755)
     except MALFORMED as error:
         raise ImageError(f"the image can't be unpacked: {error}") from error
+    return size
 
 
 def _all_entries(

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import resource
+import secrets
 import shutil
 import signal
 import time
@@ -33,6 +34,7 @@ _RUNTIME_ROOT = Path("/run/proofmill")
 _MAX_FILES_OPEN = 65_536
 _POLL_S = 0.2
 _CHUNK = 1 << 16
+_NO_PROGRAM = "/no-program"
 _TOO_LARGE_EXIT = 128 + signal.SIGXFSZ
 # Joins every control group named before "--", then becomes what follows it.
 _JOIN = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@"'
@@ -51,7 +53,15 @@ class _Running:
     process: asyncio.subprocess.Process | None = None
     init: int | None = None  # pidfd of the sandbox's init
     stopped: Reason | None = None
+    loading: asyncio.Task[UnpackedImage] | None = None
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def load(self, images: ImageStore) -> asyncio.Task[UnpackedImage]:
+        """Get hold of the unpacked image, until the run is released."""
+        use = images.use(self.job.image, self.job.image_sha256)
+        self.loading = asyncio.create_task(asyncio.to_thread(self.held.enter_context, use))
+        return self.loading
 
     def stop(self, reason: Reason) -> None:
         """Kill everything in the sandbox; the first reason counts."""
@@ -149,7 +159,7 @@ class SandboxRunner:
             return failed(Reason.RUNNER_ERROR, "the sandbox runner gives no GPUs; use the docker runner for them")
         run = self._active[job.id] = _Running(job, self._home / job.id, on_start)
         try:
-            image = await asyncio.to_thread(self._images.get, job.image, job.image_sha256)
+            image = await asyncio.shield(run.load(self._images))
             if run.stopped is not None:
                 return failed(run.stopped, "the job was stopped before it began")
             argv = image.config.argv(job.command)
@@ -190,18 +200,27 @@ class SandboxRunner:
             self._home.rmdir()
 
     async def _probe(self) -> None:
-        command = [*self._launcher(None, None, None), *self._bubblewrap.base_arguments(Path("/"), 1 << 20)]
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            "--",
-            shutil.which("true") or "true",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, stderr = await process.communicate()
-        if process.returncode != 0:
-            said = stderr.decode(errors="replace").strip()
+        """Make a sandbox around nothing: it has worked if all that fails is to find a program in it."""
+        rootfs = self._home / f"probe-{secrets.token_hex(8)}" / "rootfs"
+        for mount_point in ("proc", "dev", "tmp"):
+            (rootfs / mount_point).mkdir(parents=True)
+        for directory in (rootfs.parent, rootfs):
+            directory.chmod(0o755)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._launcher(None, None, None),
+                *self._bubblewrap.base_arguments(rootfs, tmp_bytes=1 << 20),
+                "--",
+                _NO_PROGRAM,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, stderr = await process.communicate()
+        finally:
+            shutil.rmtree(rootfs.parent)
+        said = stderr.decode(errors="replace").strip()
+        if not said.startswith(f"bwrap: execvp {_NO_PROGRAM}:"):
             raise RunnerError(
                 f"bubblewrap doesn't work here: {said} (it needs user namespaces for ordinary users: see the sysctls "
                 "user.max_user_namespaces and, where they exist, kernel.unprivileged_userns_clone and "
@@ -341,6 +360,9 @@ class SandboxRunner:
             os.close(run.init)
             run.init = None
         await asyncio.to_thread(remove_home, run.home)
+        if run.loading is not None:
+            await asyncio.gather(run.loading, return_exceptions=True)
+        run.held.close()
         del self._active[run.job.id]
         run.released.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -103,14 +104,12 @@ def traces(base: Path) -> list[str]:
     left += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/run/proofmill/test/" in line]
     for pattern in ("proofmill/test/*", "*/proofmill/test/*"):
         left += [str(path) for path in Path("/sys/fs/cgroup").glob(pattern) if path.is_dir()]
+    mark = f"FOLDER={base}\0".encode()
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
-            try:
-                command = (process / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if command.startswith((b"/behave\0", b"behave\0")):
-                left.append(command.decode())
+            with contextlib.suppress(OSError):
+                if mark in (process / "environ").read_bytes():
+                    left.append((process / "cmdline").read_bytes().decode())
     return left
 
 
@@ -118,8 +117,10 @@ def traces(base: Path) -> list[str]:
 def job(image: Image, tmp_path: Path) -> Job:
     """A prover job that would succeed."""
     for name, content in (("input", b"input"), ("assets", b"key")):
-        (tmp_path / name).mkdir(mode=0o755)
+        (tmp_path / name).mkdir()
         (tmp_path / name / name).write_bytes(content)
+        (tmp_path / name / name).chmod(0o644)
+        (tmp_path / name).chmod(0o755)
     (tmp_path / "output").mkdir()
     return Job(
         id="job-1",
@@ -130,7 +131,7 @@ def job(image: Image, tmp_path: Path) -> Job:
         assets_dir=tmp_path / "assets",
         proof_dir=None,
         output_dir=tmp_path / "output",
-        env={"MILL_TASK_ID": "t1"},
+        env={"MILL_TASK_ID": "t1", "FOLDER": str(tmp_path)},
         limits=LIMITS,
     )
 
@@ -192,7 +193,7 @@ async def test_what_the_program_sees(runner: Runner, job: Job) -> None:
     assert seen["files"] == {"/mnt/input/input": "input", "/mnt/assets/assets": "key"}
     assert seen["tmp_bytes"] == LIMITS.tmp_bytes
     environment = dict(entry.split("=", 1) for entry in seen["env"])
-    assert environment.keys() - {"HOSTNAME", "PWD"} == {"FROM_IMAGE", "MILL_TASK_ID", "PATH", "HOME"}
+    assert environment.keys() - {"HOSTNAME", "PWD"} == {"FROM_IMAGE", "MILL_TASK_ID", "FOLDER", "PATH", "HOME"}
     assert environment["MILL_TASK_ID"] == "t1"
 
 

@@ -151,7 +151,7 @@ func oddOutput() {
 // start runs this program in another mode; it fails when the limit on processes is reached.
 func start(mode string) error {
 	_, err := syscall.ForkExec("/proc/self/exe", []string{"behave", mode}, &syscall.ProcAttr{
-		Env: []string{"GOMAXPROCS=1"}, Files: []uintptr{0, 1, 2},
+		Env: append(os.Environ(), "GOMAXPROCS=1"), Files: []uintptr{0, 1, 2},
 	})
 	return err
 }

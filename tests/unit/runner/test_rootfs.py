@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tarfile
 import threading
@@ -23,7 +24,8 @@ def store(tmp_path: Path) -> ImageStore:
 def unpack(store: ImageStore, tmp_path: Path, *layers: list[Entry], **settings: object) -> Path:
     tars = [tar(layer) for layer in layers]
     sha256 = docker_archive(tmp_path / "image.tar", tars, image_config(tars, settings))
-    return store.get(tmp_path / "image.tar", sha256).rootfs
+    with store.use(tmp_path / "image.tar", sha256) as image:
+        return image.rootfs
 
 
 def names(root: Path) -> set[str]:
@@ -178,7 +180,8 @@ def test_concurrent_callers_share_one_unpacking(tmp_path: Path) -> None:
 
     def get() -> None:
         # Stores of their own: as in several processes, only the file lock stands between them.
-        found.append(ImageStore(tmp_path / "images").get(tmp_path / "image.tar", sha256).rootfs)
+        with ImageStore(tmp_path / "images").use(tmp_path / "image.tar", sha256) as image:
+            found.append(image.rootfs)
 
     threads = [threading.Thread(target=get) for _ in range(8)]
     for thread in threads:
@@ -193,9 +196,10 @@ def test_concurrent_callers_share_one_unpacking(tmp_path: Path) -> None:
 def test_an_unpacked_image_needs_its_archive_no_more(store: ImageStore, tmp_path: Path) -> None:
     layer = tar([file("a")])
     sha256 = docker_archive(tmp_path / "image.tar", [layer], image_config([layer], {"Cmd": ["/a"]}))
-    first = store.get(tmp_path / "image.tar", sha256)
-    (tmp_path / "image.tar").unlink()
-    assert store.get(tmp_path / "image.tar", sha256) == first
+    with store.use(tmp_path / "image.tar", sha256) as first:
+        (tmp_path / "image.tar").unlink()
+    with store.use(tmp_path / "image.tar", sha256) as second:
+        assert second == first
 
 
 def test_what_a_crash_left_is_removed(store: ImageStore, tmp_path: Path) -> None:
@@ -203,5 +207,27 @@ def test_what_a_crash_left_is_removed(store: ImageStore, tmp_path: Path) -> None
     sha256 = docker_archive(tmp_path / "image.tar", [layer], image_config([layer], {}))
     stale = tmp_path / "images" / f".{sha256}-stale"
     (stale / "rootfs").mkdir(parents=True)
-    store.get(tmp_path / "image.tar", sha256)
-    assert not stale.exists()
+    with store.use(tmp_path / "image.tar", sha256):
+        assert not stale.exists()
+
+
+def test_images_that_nobody_uses_make_room_the_oldest_first(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "images", max_bytes=250)
+    kept = {}
+    for name in "abcd":
+        layer = tar([file(name, bytes(100))])
+        kept[name] = docker_archive(tmp_path / f"{name}.tar", [layer], image_config([layer], {}))
+
+    def there() -> str:
+        return "".join(name for name in kept if (tmp_path / "images" / kept[name]).is_dir())
+
+    with store.use(tmp_path / "a.tar", kept["a"]) as used:
+        for age, name in enumerate("bc"):
+            with store.use(tmp_path / f"{name}.tar", kept[name]) as image:
+                os.utime(image.rootfs.parent, (age + 1, age + 1))
+        os.utime(used.rootfs.parent, (0, 0))
+        assert there() == "ac"
+        with store.use(tmp_path / "d.tar", kept["d"]):
+            assert there() == "ad"
+    with store.use(tmp_path / "b.tar", kept["b"]):
+        assert there() == "bd"
