@@ -20,10 +20,12 @@ def stage_job(key: JobKey, spec: ContainerSpec, folder: Path, find: Callable[[Fi
 
     Raises BundleError when a verifier's proof is no bundle within the limits, OSError when the disk refuses.
     """
-    folder.mkdir(mode=0o755, parents=True)
+    folder.mkdir(parents=True)
     inputs, assets, proof = folder / "input", folder / "assets", folder / "proof"
-    inputs.mkdir()
-    assets.mkdir()
+    for mounted in (inputs, assets):
+        mounted.mkdir()
+        # Whatever our umask is: the program isn't our user.
+        mounted.chmod(0o755)
     image = find(spec.image)
     for ref in spec.files:
         if ref.kind is FileKind.PROOF:
