@@ -19,7 +19,7 @@ from client.sdk import MillClient
 from tests.support.localnet import GROTH16, Deployed, Localnet, deploy_groth16, running_localnet
 
 VALIDATORS, PROVERS = 4, 5
-TASKS = 24
+TASKS = 20
 TIME_LIMIT_S = 60
 INLINE_MAX = 4_096
 # Tasks overlap, as they do on a network in use, but must not wait for this machine's few cores.
