@@ -208,6 +208,12 @@ def test_invalid_node_prices() -> None:
             validate_params(params)
 
 
+def test_basic_the_smallest_bond() -> None:
+    genesis = make_genesis(1)
+    genesis.provers[0].bond = genesis.params.prover_bond_min
+    check_invariants(start(genesis).values)
+
+
 def test_a_genesis_prover_is_drawable_and_its_node_known() -> None:
     network = start(make_genesis(1))
     assert schema.PROVERS_BY_NODE.require(network.values, node_key(0).raw) == operator_key(0).raw
