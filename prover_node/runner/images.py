@@ -23,7 +23,8 @@ from typing import IO, Self, cast
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_MAX_JSON = 4 << 20
+MAX_JSON = 4 << 20
+"""Bytes of the largest manifest, index or config that is read."""
 _MAX_MEMBERS = 10_000
 _MAX_LAYERS = 128
 _MAX_EXTENDED_HEADER = 1 << 20
@@ -78,6 +79,14 @@ class ImageConfig:
     def environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         """The image's environment, with a PATH and a writable HOME if it sets none, overridden by ``extra``."""
         return {"PATH": DEFAULT_PATH, "HOME": "/tmp"} | dict(self.env) | dict(extra)  # noqa: S108 - the container's own
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A part of an image: its sha256 (hex) and size in bytes."""
+
+    sha256: str
+    size: int
 
 
 class BoundedTarInfo(tarfile.TarInfo):
@@ -171,8 +180,8 @@ class Archive:
 
     def _read(self, name: str) -> bytes:
         info = self._member(name)
-        if info.size > _MAX_JSON:
-            raise ImageError(f"the archive's {name!r} is larger than {_MAX_JSON} bytes")
+        if info.size > MAX_JSON:
+            raise ImageError(f"the archive's {name!r} is larger than {MAX_JSON} bytes")
         with self._open(info) as stored:
             return stored.read()
 
@@ -244,6 +253,23 @@ class LayerReader(io.RawIOBase):
         return self._digest.hexdigest()
 
 
+def parse_manifest(raw: bytes) -> tuple[Blob, ...]:
+    """The config and the layers that a manifest names, each blob once, or :class:`ImageError`."""
+    document = _object(_parse(raw, "the manifest"), "the manifest")
+    if "manifests" in document:
+        raise ImageError("it is an index of several images: refer to the manifest of the one to run")
+    layers = _list(document.get("layers"), "the manifest's layers")
+    if len(layers) > _MAX_LAYERS:
+        raise ImageError(f"the image has more than {_MAX_LAYERS} layers")
+    blobs = [_described(item) for item in (document.get("config"), *layers)]
+    if blobs[0].size > MAX_JSON:
+        raise ImageError(f"the image's config is larger than {MAX_JSON} bytes")
+    distinct = tuple(dict.fromkeys(blobs))
+    if len({blob.sha256 for blob in distinct}) < len(distinct):
+        raise ImageError("the manifest states two sizes of one blob")
+    return distinct
+
+
 def parse_config(raw: bytes, *, layers: int | None = None) -> ImageConfig:
     """The config of an image with so many ``layers`` that this machine can run, or :class:`ImageError`."""
     document = _object(_parse(raw, "the image config"), "the image config")
@@ -296,6 +322,14 @@ def _fits(descriptor: dict[str, object]) -> bool:
 
 def _blob_name(descriptor: dict[str, object]) -> str:
     return f"blobs/sha256/{_sha256(_string(descriptor, 'digest'))}"
+
+
+def _described(value: object) -> Blob:
+    descriptor = _object(value, "a blob's descriptor")
+    size = descriptor.get("size")
+    if type(size) is not int or size < 0:
+        raise ImageError(f"the manifest states {size!r} as the size of a blob")
+    return Blob(_sha256(_string(descriptor, "digest")), size)
 
 
 def _sha256(digest: str) -> str:

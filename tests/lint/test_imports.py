@@ -44,7 +44,7 @@ def test_chain_modules_keep_their_handlers_to_themselves() -> None:
 
 @pytest.mark.parametrize(
     ("module", "home"),
-    [("plyvel", "validator_node/store.py"), ("docker", "prover_node/runner/docker.py")],
+    [("plyvel", "validator_node/store.py"), ("docker", "prover_node/runner/engine.py")],
 )
 def test_library_belongs_to_one_file(module: str, home: str) -> None:
     assert importers(module) == {home}
