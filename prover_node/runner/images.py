@@ -25,6 +25,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 MAX_JSON = 4 << 20
 """Bytes of the largest manifest, index or config that is read."""
+_OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _MAX_MEMBERS = 10_000
 _MAX_LAYERS = 128
 _MAX_EXTENDED_HEADER = 1 << 20
@@ -87,6 +88,14 @@ class Blob:
 
     sha256: str
     size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``blobs`` are the config and then the layers from the lowest to the highest, each distinct blob once."""
+
+    media_type: str
+    blobs: tuple[Blob, ...]
 
 
 class BoundedTarInfo(tarfile.TarInfo):
@@ -253,21 +262,20 @@ class LayerReader(io.RawIOBase):
         return self._digest.hexdigest()
 
 
-def parse_manifest(raw: bytes) -> tuple[Blob, ...]:
-    """The config and the layers that a manifest names, each blob once, or :class:`ImageError`."""
+def parse_manifest(raw: bytes) -> Manifest:
+    """What an image's manifest says, or :class:`ImageError`."""
     document = _object(_parse(raw, "the manifest"), "the manifest")
     if "manifests" in document:
         raise ImageError("it is an index of several images: refer to the manifest of the one to run")
     layers = _list(document.get("layers"), "the manifest's layers")
     if len(layers) > _MAX_LAYERS:
         raise ImageError(f"the image has more than {_MAX_LAYERS} layers")
-    blobs = [_described(item) for item in (document.get("config"), *layers)]
+    blobs = tuple(dict.fromkeys(_described(item) for item in (document.get("config"), *layers)))
+    if len({blob.sha256 for blob in blobs}) < len(blobs):
+        raise ImageError("the manifest states two sizes of one blob")
     if blobs[0].size > MAX_JSON:
         raise ImageError(f"the image's config is larger than {MAX_JSON} bytes")
-    distinct = tuple(dict.fromkeys(blobs))
-    if len({blob.sha256 for blob in distinct}) < len(distinct):
-        raise ImageError("the manifest states two sizes of one blob")
-    return distinct
+    return Manifest(_string({"mediaType": _OCI_MANIFEST} | document, "mediaType"), blobs)
 
 
 def parse_config(raw: bytes, *, layers: int | None = None) -> ImageConfig:
@@ -328,7 +336,7 @@ def _described(value: object) -> Blob:
     descriptor = _object(value, "a blob's descriptor")
     size = descriptor.get("size")
     if type(size) is not int or size < 0:
-        raise ImageError(f"the manifest states {size!r} as the size of a blob")
+        raise ImageError("the manifest states a blob's size as something else than a number of bytes")
     return Blob(_sha256(_string(descriptor, "digest")), size)
 
 

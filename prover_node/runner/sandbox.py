@@ -109,6 +109,8 @@ class SandboxRunner:
         self._home = _RUNTIME_ROOT / node_id if self._privileged else state_dir / "sandboxes"
         self._home.mkdir(parents=True, exist_ok=True)
         self._home.chmod(0o711 if self._privileged else 0o700)
+        if self._privileged:
+            _RUNTIME_ROOT.chmod(0o711)  # whatever our umask is
         self._active: dict[str, _Running] = {}
 
     @classmethod
