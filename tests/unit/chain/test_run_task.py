@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from proofmill.program.v1.state_pb2 import Asset
 from proofmill.task.v1.state_pb2 import TASK_STATUS_PENDING, Input
 from proofmill.task.v1.tx_pb2 import MsgRunTask, MsgRunTaskResponse
 from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENCE_VERIFIER, Resources
@@ -86,13 +87,17 @@ def test_basic_several_in_one_transaction(network: Network) -> None:
 def test_basic_the_transfer_allowance_counts_what_the_prover_fetches(network: Network) -> None:
     spec = make_spec()
     spec.prover.bytes = 64 * MIB
+    for name, audience in (("proving.key", AUDIENCE_PROVER), ("verifying.key", AUDIENCE_VERIFIER)):
+        spec.assets.append(
+            Asset(name=name, urls=["https://host/key"], sha256=bytes(32), bytes=128 * MIB, audience=audience)
+        )
     program_id = deploy(network, spec)
     message = make_run(ALICE, program_id)
     message.inputs.append(make_input())
     message.inputs.append(make_input("checked", audience=AUDIENCE_VERIFIER))
     network.execute(ALICE, message)
-    # The image and the witness take a second each, what only verifiers get takes none.
-    assert task_of(network, 1).task.task.transfer_ms == 30_000 + 2_000
+    # The image and the witness take a second each, the proving key two; what only verifiers get takes none.
+    assert task_of(network, 1).task.task.transfer_ms == 30_000 + 4_000
 
 
 def test_basic_own_resources_and_exact_fee(network: Network) -> None:
