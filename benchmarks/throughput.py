@@ -38,7 +38,7 @@ def main() -> None:
     print_table(
         f"Committed at saturation, {IN_FLIGHT:,} transactions of {len(sends[0][0])} bytes in flight, "
         f"indexed by CometBFT (kv)",
-        ("node", "tx/s", "ratio", "txs a block", "s a block", "app", "CometBFT", "driver (CPU µs a tx)"),
+        ("node", "tx/s", "ratio", "txs a block", "s a block", "CPU µs a tx: app", "CometBFT", "driver"),
         [_row("CometBFT's kvstore", theirs, theirs), _row("proofmill", ours, theirs)],
     )
 
