@@ -33,7 +33,7 @@ demo: setup
 	@$(PY) scripts/demo.py
 
 test: setup
-	@$(PY) scripts/tools.py ensure --optional dockerd node
+	@$(PY) scripts/tools.py ensure --optional dockerd node registry
 	$(PY) -m pytest $(ARGS)
 
 check: protos

@@ -35,13 +35,14 @@ from prover_node.effects import (
     Warn,
 )
 from prover_node.events import Draining, Event, Restarted
-from prover_node.fetcher import Fetcher, FetchPolicy
+from prover_node.fetcher import Fetcher
 from prover_node.home import Home
 from prover_node.jobs import Jobs
 from prover_node.journal import Journal
 from prover_node.journal_entries import JournalEntry, ProofMade, VerdictReached, WorkFailed
 from prover_node.machine import Machine, MachineConfig
 from prover_node.metrics import Metrics
+from prover_node.public_http import FetchPolicy
 from prover_node.registration import registration_problems
 from prover_node.runner.base import Runner
 from prover_node.server import Server

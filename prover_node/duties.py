@@ -8,6 +8,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from chain.program.image_reference import SCHEME
+
 
 class FileKind(enum.Enum):
     """What a container's file is for; decides whom a missing one is blamed on."""
@@ -82,6 +84,19 @@ class FileRef:
     size: int
     urls: tuple[str, ...] = ()
     inline: bytes | None = None
+
+    @property
+    def in_registry(self) -> bool:
+        """Whether a registry has it, as an image: ``sha256`` is its manifest's, ``size`` that of manifest and blobs."""
+        return self.kind is FileKind.IMAGE and any(url.startswith(SCHEME) for url in self.urls)
+
+    @property
+    def key(self) -> str:
+        """The file's name in the store.
+
+        A registry's image lies there as an archive, which has another hash than the manifest.
+        """
+        return f"oci-{self.sha256}" if self.in_registry else self.sha256
 
 
 @dataclass(frozen=True, slots=True)

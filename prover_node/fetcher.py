@@ -1,28 +1,20 @@
-"""Fetches named bytes over HTTP into the store, from whichever of several URLs has them.
-
-URLs come from strangers: redirects are followed by hand, and addresses that aren't public are refused unless the
-operator allows them, so that nobody can aim a prover at its own network.
-"""
+"""Fetches named bytes over HTTP into the store, from whichever of several URLs has them."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import weakref
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urljoin, urlsplit
+from typing import Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from prover_node.duties import FileRef
-from prover_node.storage import BlobSink, BlobStore, StoreError, WrongContentError
+from prover_node.public_http import CHUNK, FetchPolicy, PublicHttp, RefusedError, UselessError, expect_success
+from prover_node.registry import pull_image
+from prover_node.storage import BlobStore, WrongContentError
 
-_CHUNK = 1 << 18
-_REDIRECTS_MAX = 5
 _REFUSALS_MAX = 3
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 4.0
@@ -32,14 +24,6 @@ class FetchError(Exception):
     """The file can't be had; one sentence says from where and why."""
 
 
-class _RefusedError(Exception):
-    """This URL answered with something that is hardly going to change."""
-
-
-class _UselessError(Exception):
-    """This URL can't ever serve the file."""
-
-
 @dataclass(slots=True)
 class _Source:
     url: str
@@ -47,48 +31,30 @@ class _Source:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchPolicy:
-    """Which addresses are allowed; ``idle_timeout_s`` bounds a silence in a download."""
-
-    allow_private: bool = False
-    idle_timeout_s: float = 30.0
-
-
 class Fetcher:
     """Brings files into ``store``. Use as an async context manager."""
 
     def __init__(self, store: BlobStore, policy: FetchPolicy) -> None:
         self._store = store
-        self._policy = policy
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self._http: aiohttp.ClientSession | None = None
+        self._http = PublicHttp(policy)
 
     async def __aenter__(self) -> Self:
-        resolver = None if self._policy.allow_private else _PublicResolver()
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=self._policy.idle_timeout_s)
-        self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=resolver, limit=32),
-            timeout=timeout,
-            # Stored bytes are named by their hash: what a server packs on the way must not be unpacked.
-            auto_decompress=False,
-            headers={"Accept-Encoding": "identity", "User-Agent": "proofmill-prover"},
-        )
+        await self._http.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._http is not None:
-            await self._http.close()
+        await self._http.__aexit__(kind, error, trace)
 
     async def fetch(self, ref: FileRef, patience_s: float) -> None:
-        """Make sure that the store has ``ref``; raises FetchError, or StoreError when this machine is at fault.
+        """Make sure that the store has ``ref``; raises FetchError, or StoreError or OSError for this machine's fault.
 
         Servers that don't answer are asked again for ``patience_s``; a refusal or wrong bytes are believed much sooner.
         """
-        async with self._locks.setdefault(ref.sha256, asyncio.Lock()):
-            if self._store.find(ref.sha256) is not None:
+        async with self._locks.setdefault(ref.key, asyncio.Lock()):
+            if self._store.find(ref.key) is not None:
                 return
             if ref.inline is not None:
                 await self._take_inline(ref, ref.inline)
@@ -112,9 +78,9 @@ class Fetcher:
             for source in list(sources):
                 try:
                     await self._get(source.url, ref)
-                except (_UselessError, aiohttp.InvalidURL) as error:
+                except (UselessError, aiohttp.InvalidURL) as error:
                     source.why, source.refusals = str(error), _REFUSALS_MAX
-                except _RefusedError as error:
+                except RefusedError as error:
                     source.why = str(error)
                     source.refusals += 1
                 except (aiohttp.ClientError, TimeoutError) as error:
@@ -133,70 +99,22 @@ class Fetcher:
         raise FetchError(f"the {_name(ref)} can't be fetched ({tried or 'no URL is given'})")
 
     async def _get(self, url: str, ref: FileRef) -> None:
-        for _ in range(_REDIRECTS_MAX + 1):
-            self._check(url)
-            if self._http is None:
-                raise RuntimeError("the fetcher is used outside of its context")
-            async with self._http.get(url, allow_redirects=False) as response:
-                if response.status in (301, 302, 303, 307, 308) and "Location" in response.headers:
-                    url = urljoin(url, response.headers["Location"])
-                    continue
-                await self._take(response, ref)
-                return
-        raise _RefusedError(f"more than {_REDIRECTS_MAX} redirects")
-
-    async def _take(self, response: aiohttp.ClientResponse, ref: FileRef) -> None:
-        if response.status in (408, 425, 429) or response.status >= 500:
-            raise aiohttp.ClientError(f"the server answers {response.status}")
-        if response.status != 200:
-            raise _RefusedError(f"the server answers {response.status}")
-        if response.content_length not in (None, ref.size):
-            raise _UselessError(f"it has {response.content_length} bytes instead of the {ref.size} stated")
         try:
-            async with self._store.receive(ref.sha256, ref.size) as sink:
-                await _pour(response, sink)
+            if ref.in_registry:
+                await pull_image(self._http, self._store, url, ref)
+            else:
+                await self._take(url, ref)
         except WrongContentError as error:
-            raise _UselessError(str(error)) from error
+            raise UselessError(str(error)) from error
 
-    def _check(self, url: str) -> None:
-        """Refuse what can't or must not be fetched; host names are judged by the resolver."""
-        try:
-            parts = urlsplit(url)
-            host, scheme = parts.hostname, parts.scheme
-        except ValueError as error:
-            raise _UselessError(f"not a URL: {error}") from error
-        if scheme not in ("http", "https") or not host:
-            raise _UselessError("only http and https URLs can be fetched")
-        address = None
-        with suppress(ValueError):
-            address = ipaddress.ip_address(host)
-        if address is not None and not self._policy.allow_private and not address.is_global:
-            raise _UselessError(f"{address} is not a public address, and this node fetches from no other")
-
-
-@dataclass
-class _PublicResolver(AbstractResolver):
-    """Resolves host names to public addresses only."""
-
-    inner: AbstractResolver = field(default_factory=aiohttp.ThreadedResolver)
-
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
-        found = await self.inner.resolve(host, port, family)
-        public = [one for one in found if ipaddress.ip_address(one["host"].split("%")[0]).is_global]
-        if not public:
-            raise OSError(None, f"{host} has no public address, and this node fetches from no other")
-        return public
-
-    async def close(self) -> None:
-        await self.inner.close()
-
-
-async def _pour(response: aiohttp.ClientResponse, sink: BlobSink) -> None:
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        try:
-            sink.write(chunk)
-        except OSError as error:
-            raise StoreError(f"the store can't be written: {error}") from error
+    async def _take(self, url: str, ref: FileRef) -> None:
+        async with self._http.get(url) as response:
+            expect_success(response)
+            if response.content_length not in (None, ref.size):
+                raise UselessError(f"it has {response.content_length} bytes instead of the {ref.size} stated")
+            async with self._store.receive(ref.sha256, ref.size) as sink:
+                async for chunk in response.content.iter_chunked(CHUNK):
+                    sink.write(chunk)
 
 
 def _name(ref: FileRef) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from client.bundle import BundleInfo, BundleLimits, pack, unpack
@@ -38,7 +40,7 @@ def stage_job(key: JobKey, spec: ContainerSpec, folder: Path, find: Callable[[Fi
     return Job(
         id=key.name,
         image=image,
-        image_sha256=spec.image.sha256,
+        image_sha256=_archive_sha256(spec.image.sha256, image) if spec.image.in_registry else spec.image.sha256,
         command=spec.command,
         input_dir=inputs,
         assets_dir=assets,
@@ -54,6 +56,13 @@ def pack_output(folder: Path) -> tuple[Path, BundleInfo]:
     bundle = folder / "bundle.tar"
     limits = BundleLimits(max_bytes=PROOF_BYTES_MAX, max_files=PROOF_FILES_MAX)
     return bundle, pack(folder / _OUTPUT, bundle, limits)
+
+
+@lru_cache(maxsize=4096)
+def _archive_sha256(manifest: str, archive: Path) -> str:
+    """Hash of an archive that is a function of the manifest with this hash: so it never changes."""
+    with archive.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _limits(spec: ContainerSpec) -> Limits:

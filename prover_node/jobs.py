@@ -73,7 +73,7 @@ class Jobs:
     def fetch(self, effect: FetchFiles) -> None:
         """Answered by Fetched, FetchFailed or JobBroken."""
         # Held from now on, or making room for one file could evict another.
-        self._held[effect.key] = tuple(ref.sha256 for ref in effect.spec.all_files)
+        self._held[effect.key] = tuple(ref.key for ref in effect.spec.all_files)
         self._store.hold(self._held[effect.key])
         self._start(effect.key, self._fetch(effect))
 
@@ -179,7 +179,7 @@ class Jobs:
         return ProofRecord(info.sha256, info.size, usage)
 
     def _blob(self, ref: FileRef) -> Path:
-        path = self._store.find(ref.sha256)
+        path = self._store.find(ref.key)
         if path is None:
             raise StoreError(f"the {ref.kind.value} {ref.sha256} is gone from the store")
         return path

@@ -1,5 +1,7 @@
 """The content-addressed store: files on local disk under their sha256, complete and right or not there.
 
+Only images from registries have other names: ``oci-`` and the hash of the manifest, from which they are assembled.
+
 Images, assets, inputs and fetched proofs are a cache: the least recently used go when the store is full. What a
 running job holds, and the node's own proofs, stay.
 """
@@ -18,7 +20,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"(?:oci-)?[0-9a-f]{64}")
 
 
 class StoreError(Exception):
@@ -40,21 +42,25 @@ class BlobSink:
         self._received = 0
 
     def write(self, chunk: bytes) -> None:
-        """Append ``chunk``; raises WrongContentError as soon as there is more than was stated."""
+        """Append ``chunk``; raises WrongContentError as soon as there is more than was stated.
+
+        Raises StoreError if the disk refuses.
+        """
         self._received += len(chunk)
         if self._received > self._size:
             raise WrongContentError(f"more than the {self._size} bytes stated for {self._digest} came")
         self._sha256.update(chunk)
-        self._file.write(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise StoreError(f"the store can't be written: {error}") from error
 
     def finish(self) -> None:
-        """Put the bytes on disk; raises WrongContentError unless size and hash are as stated."""
+        """Raises WrongContentError unless size and hash are as stated."""
         if self._received != self._size:
             raise WrongContentError(f"{self._received} bytes came instead of the {self._size} stated")
         if self._sha256.hexdigest() != self._digest:
             raise WrongContentError(f"the bytes have the sha256 {self._sha256.hexdigest()}, not {self._digest}")
-        self._file.flush()
-        os.fsync(self._file.fileno())
 
 
 class BlobStore:
@@ -71,7 +77,7 @@ class BlobStore:
         self._receiving = 0
         root.mkdir(parents=True, exist_ok=True)
         for path in root.glob("??/*"):
-            if _DIGEST.fullmatch(path.name):
+            if _NAME.fullmatch(path.name):
                 self._sizes[path.name] = path.stat().st_size
             else:
                 path.unlink()  # a download that a crash cut short
@@ -123,16 +129,27 @@ class BlobStore:
 
         Raises StoreError when ``size`` doesn't fit, WrongContentError when the bytes are wrong.
         """
+        async with self.make(digest, size) as file:
+            sink = BlobSink(file, digest, size)
+            yield sink
+            sink.finish()
+
+    @contextlib.asynccontextmanager
+    async def make(self, name: str, size: int) -> AsyncIterator[IO[bytes]]:
+        """A file to fill; when the block ends without an error, it is in the store as ``name``.
+
+        The caller vouches for its content. Raises StoreError when ``size`` (bytes) doesn't fit.
+        """
         await asyncio.to_thread(self._make_room, size)
-        self.path(digest).parent.mkdir(exist_ok=True)
+        folder = self.path(name).parent
+        folder.mkdir(exist_ok=True)
         self._receiving += size
         try:
-            with tempfile.NamedTemporaryFile(prefix=".receiving-", dir=self.path(digest).parent, delete=False) as file:
+            with tempfile.NamedTemporaryFile(prefix=".receiving-", dir=folder, delete=False) as file:
                 try:
-                    sink = BlobSink(file, digest, size)
-                    yield sink
-                    await asyncio.to_thread(sink.finish)
-                    self._install(Path(file.name), digest, size)
+                    yield file
+                    await asyncio.to_thread(_sync, file)
+                    self._install(Path(file.name), name, size)
                 except BaseException:
                     _discard(file.name)
                     raise
@@ -173,6 +190,11 @@ class BlobStore:
         free = [digest for digest in self._sizes if digest not in self._kept and not self._held[digest]]
         free.sort(key=lambda digest: _used_at(self.path(digest)))
         yield from free
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _discard(name: str) -> None:

@@ -33,6 +33,7 @@ NODE_MINIMUM = (20, 0)
 # dockerd, what it starts, and the libraries of theirs that a small machine may lack.
 DOCKERD_PACKAGES = ("docker.io", "containerd", "runc", "libdevmapper1.02.1", "libseccomp2", "libsystemd0")
 BWRAP_PACKAGES = ("bubblewrap", "libcap2", "libselinux1")
+REGISTRY_PACKAGES = ("docker-registry",)
 LEVELDB_PACKAGES = ("libleveldb-dev", "libleveldb1d", "libsnappy1v5")
 
 
@@ -277,6 +278,17 @@ def ensure_dockerd() -> Path:
     return tree / "usr" / "sbin" / "dockerd"
 
 
+def ensure_registry() -> Path:
+    """An image registry for the tests: the machine's, or Debian's unpacked into .tools/registry."""
+    machine = on_path("docker-registry")
+    if machine:
+        return machine
+    tree = TOOLS / "registry"
+    if not tree.is_dir():
+        from_debian("registry", REGISTRY_PACKAGES)
+    return link(tree / "usr" / "bin" / "docker-registry")
+
+
 def ensure_leveldb() -> Path:
     """LevelDB's headers and library, to build plyvel where PyPI has no wheel of it (Python 3.13 and newer).
 
@@ -300,6 +312,7 @@ ENSURE: Mapping[str, Callable[[], Path]] = MappingProxyType(
         "go": ensure_go,
         "leveldb": ensure_leveldb,
         "node": ensure_node,
+        "registry": ensure_registry,
     }
 )
 

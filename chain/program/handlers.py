@@ -27,6 +27,7 @@ from chain.bank.ledger import get_pools, take_umill
 from chain.errors import NOT_DEPLOYER, PROGRAM_EXISTS, PROGRAM_INVALID, PROGRAM_NOT_ACTIVE, PROGRAM_NOT_FOUND
 from chain.fields import check_address, check_name, check_resources, check_sha256, check_urls, fits
 from chain.program.ids import program_id
+from chain.program.image_reference import SCHEME, parse_image_reference
 
 if TYPE_CHECKING:
     from chain.context import Context
@@ -110,8 +111,10 @@ def execute_deprecate_program(context: Context, message: MsgDeprecateProgram) ->
 def _check_image(image: Image, field: str) -> None:
     check_urls(image.urls, f"{field}.urls", PROGRAM_INVALID, required=True)
     check_sha256(image.sha256, f"{field}.sha256", PROGRAM_INVALID)
+    if any(url.startswith(SCHEME) for url in image.urls):
+        _check_references(image, field)
     if not image.bytes:
-        raise PROGRAM_INVALID.error(f"{field}.bytes is 0: state the archive's size")
+        raise PROGRAM_INVALID.error(f"{field}.bytes is 0: state the image's size")
     if len(image.command) > COMMAND_MAX:
         raise PROGRAM_INVALID.error(f"{field}.command has {len(image.command)} words, more than {COMMAND_MAX}")
     for word in image.command:
@@ -120,6 +123,21 @@ def _check_image(image: Image, field: str) -> None:
             raise PROGRAM_INVALID.error(f"a word of {field}.command has {size} bytes, more than {ARGUMENT_BYTES_MAX}")
         if "\0" in word:
             raise PROGRAM_INVALID.error(f"a word of {field}.command has a NUL character")
+
+
+def _check_references(image: Image, field: str) -> None:
+    """An archive's hash and a manifest's are different things, so an image is the one or the other."""
+    for url in image.urls:
+        if not url.startswith(SCHEME):
+            raise PROGRAM_INVALID.error(f"{field}.urls mix archives and {SCHEME} references: deploy one or the other")
+        try:
+            reference = parse_image_reference(url)
+        except ValueError as error:
+            raise PROGRAM_INVALID.error(f"{field}.urls: {error}") from None
+        if reference.sha256 != image.sha256.hex():
+            raise PROGRAM_INVALID.error(
+                f"{field}.urls: {url[:80]!r} names another manifest than {field}.sha256, {image.sha256.hex()}"
+            )
 
 
 def _check_assets(spec: ProgramSpec) -> None:

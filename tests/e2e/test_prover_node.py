@@ -21,6 +21,7 @@ from client.messages import run_task
 from client.sdk import MillClient
 from client.wallet import TxOutcome
 from tests.support.behave_program import build_behave
+from tests.support.docker_registry import DockerRegistry, NoRegistryError, docker_registry
 from tests.support.engine import Engine
 from tests.support.groth16 import Groth16, build_groth16
 from tests.support.image_archives import directory, file, image_config, link, oci_layout, special, tar
@@ -69,6 +70,11 @@ class Bench:
         data = path.read_bytes()
         url, digest = self.nodes.publish(data)
         return Image(urls=[url], sha256=digest, bytes=len(data), command=command)
+
+    def registry_image(self, registry: DockerRegistry, path: Path, repository: str, *command: str) -> Image:
+        pushed = registry.push(path, repository)
+        url = f"oci://{registry.address}/{repository}@sha256:{pushed.sha256}"
+        return Image(urls=[url], sha256=bytes.fromhex(pushed.sha256), bytes=pushed.size, command=command)
 
     def behaving(self, *prover: str, verifier: tuple[str, ...] = ("exit", "0")) -> bytes:
         """A program whose containers do as told."""
@@ -131,6 +137,15 @@ def rogue_bench(bwrap: Path, behave: Path, tmp_path_factory: pytest.TempPathFact
     # Short enough to be waited for: verifiers try to get a proof until the window closes.
     with ProverNodes(tmp_path_factory.mktemp("beside-a-rogue"), rogues=1, commit_window_ms=60_000) as nodes:
         yield Bench(nodes, behave)
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    try:
+        with docker_registry(tmp_path_factory.mktemp("registry")) as started:
+            yield started
+    except NoRegistryError as error:
+        pytest.skip(str(error))
 
 
 def real_task(bench: Bench, groth16: Groth16, folder: Path) -> tuple[bytes, tuple[Input, ...]]:
@@ -213,6 +228,27 @@ def test_an_image_with_another_hash_is_never_run(bench: Bench) -> None:
     wrong.CopyFrom(image)
     wrong.sha256 = hashlib.sha256(b"another image").digest()
     answer = bench.nodes.ended(bench.run(bench.deploy(wrong, image)))
+    assert status(answer) == "FAILED"
+    assert "image can't be fetched" in answer.task.progress.reason
+
+
+def test_images_come_from_a_registry(bench: Bench, groth16: Groth16, registry: DockerRegistry, tmp_path: Path) -> None:
+    program = groth16.program
+    program_id = bench.deploy(
+        bench.registry_image(registry, groth16.directory / program.prover.file, "groth16/prover"),
+        bench.registry_image(registry, groth16.directory / program.verifier.file, "groth16/verifier"),
+    )
+    _, inputs = real_task(bench, groth16, tmp_path)
+    answer = bench.nodes.ended(bench.run(program_id, *inputs))
+    assert (status(answer), verdict(answer)) == ("DONE", "VALID"), bench.nodes.tails()
+
+
+def test_an_image_that_the_registry_does_not_have_is_reported(bench: Bench, registry: DockerRegistry) -> None:
+    image = bench.registry_image(registry, bench.behave, "here", "/behave", "ok")
+    missing = Image()
+    missing.CopyFrom(image)
+    missing.urls[0] = image.urls[0].replace("/here@", "/elsewhere@")
+    answer = bench.nodes.ended(bench.run(bench.deploy(missing, image)))
     assert status(answer) == "FAILED"
     assert "image can't be fetched" in answer.task.progress.reason
 

@@ -13,7 +13,8 @@ import pytest
 from aiohttp import web
 
 from prover_node.duties import FileKind, FileRef
-from prover_node.fetcher import Fetcher, FetchError, FetchPolicy
+from prover_node.fetcher import Fetcher, FetchError
+from prover_node.public_http import FetchPolicy
 from prover_node.storage import BlobStore, StoreError
 
 DATA = b"proving key " * 1000
