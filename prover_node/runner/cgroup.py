@@ -42,6 +42,10 @@ class Cgroup(Protocol):
         """Set the limits, with ``extra_pids`` for the sandbox's own processes."""
         ...
 
+    def release_cpu(self) -> None:
+        """Lift the limit on cpu: what is killed needs cpu time to die, and hundreds of processes need much of it."""
+        ...
+
     def usage(self) -> Usage:
         """What the job used until now."""
         ...
@@ -131,6 +135,9 @@ class _V1Group:
         _write(cpu / "cpu.cfs_quota_us", _quota(limits))
         _write(pids / "pids.max", limits.pids + extra_pids)
 
+    def release_cpu(self) -> None:
+        _write(self._paths["cpu"] / "cpu.cfs_quota_us", -1)
+
     def usage(self) -> Usage:
         cpu = int((self._paths["cpuacct"] / "cpuacct.usage").read_text()) if "cpuacct" in self._paths else 0
         memory = self._paths["memory"]
@@ -183,6 +190,9 @@ class _V2Group:
             _write(self._path / "memory.swap.max", 0)
         _write(self._path / "cpu.max", f"{_quota(limits)} {_PERIOD_US}")
         _write(self._path / "pids.max", limits.pids + extra_pids)
+
+    def release_cpu(self) -> None:
+        _write(self._path / "cpu.max", f"max {_PERIOD_US}")
 
     def usage(self) -> Usage:
         peak = self._path / "memory.peak"  # Linux 5.19 and newer

@@ -285,6 +285,9 @@ class Engine:
     @_engine_errors
     def kill(self, name: str) -> None:
         """Kill the container; :class:`EngineError` if it isn't running (any more)."""
+        # Hundreds of processes need much cpu time to die: under a low limit that could take minutes.
+        with contextlib.suppress(APIError):
+            self._api.update_container(name, cpu_quota=-1)
         self._api.kill(name)
 
     @_engine_errors

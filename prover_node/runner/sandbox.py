@@ -71,6 +71,8 @@ class _Running:
         if self.init is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.init, signal.SIGKILL)
+            if self.group is not None:
+                self.group.release_cpu()
         elif self.process is not None and self.process.returncode is None:
             self.process.kill()
 

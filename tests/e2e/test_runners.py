@@ -266,6 +266,12 @@ async def test_a_fork_bomb_is_held_and_killed(runner: Runner, job: Job) -> None:
     assert outcome.reason is Reason.TIME_LIMIT or outcome.exit_code == 2, outcome
 
 
+async def test_a_crowd_with_little_cpu_is_killed_in_time(runner: Runner, job: Job) -> None:
+    # Dying takes cpu time too: under the job's own limit this crowd would need minutes of it.
+    async with asyncio.timeout(45):
+        await runner.run(doing(job, "bomb", time_limit_s=3, cpu_millis=100, pids=500, memory_bytes=512 * MIB))
+
+
 async def test_processes_are_counted_and_none_survives_the_program(runner: Runner, job: Job) -> None:
     outcome = await runner.run(doing(job, "children", memory_bytes=512 * MIB))
     assert outcome.reason is Reason.EXITED

@@ -62,6 +62,9 @@ async def test_groups_come_and_go() -> None:
     group.limit(LIMITS, extra_pids=2)
     assert cgroup.jobs(hierarchy, "test-groups") == {"job"}
     assert group.usage().out_of_memory is False
+    group.release_cpu()
+    files = [directory / name for directory in group.directories for name in ("cpu.cfs_quota_us", "cpu.max")]
+    assert {file.read_text().split()[0] for file in files if file.exists()} <= {"-1", "max"}
     # As a container engine would.
     (group.directories[0] / "below").mkdir()
     await cgroup.destroy(hierarchy, "test-groups", "job")
