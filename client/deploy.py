@@ -52,9 +52,11 @@ def blob_urls(program: BuiltProgram, server: str) -> dict[str, str]:
     return {name: f"{check_url(server)}/blobs/{sha256}" for name, (sha256, _) in program.files().items()}
 
 
-async def upload_program(http: httpx.AsyncClient, server: str, folder: Path, program: BuiltProgram) -> None:
-    """Puts a program's files on a blob server."""
-    for name, (sha256, _) in program.files().items():
+async def upload_files(
+    http: httpx.AsyncClient, server: str, folder: Path, files: Mapping[str, tuple[str, int]]
+) -> None:
+    """Puts ``files``, of a program's, on a blob server."""
+    for name, (sha256, _) in files.items():
         _, digest = await upload(http, server, folder / name)
         if digest.sha256.hex() != sha256:
             raise InvalidInput(f"{folder / name} changed while it was uploaded: build the program again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -14,12 +15,13 @@ from client import messages
 from client.cli.options import Sender, Settings, home_options, node_options, sender_options
 from client.cli.output import columns, emit, pairs
 from client.cli.session import Detail, asking, progress_line, resolve_address, send_transaction
-from client.deploy import blob_urls, program_spec, upload_program, urls_below
+from client.deploy import blob_urls, program_spec, upload_files, urls_below
 from client.errors import InvalidInput
 from client.plain import Plain, enum_label, to_plain
 from client.program.build import build as build_program
-from client.program.description import DESCRIPTION_FILE, read_program
+from client.program.description import DESCRIPTION_FILE, BuiltProgram, read_program
 from client.quantity import format_memory
+from client.registry_image import registry_image
 from client.sdk import MillClient
 
 
@@ -71,9 +73,17 @@ def build(settings: Settings, folder: Path, out: Path | None, settings_: tuple[s
     metavar="URL",
     help="Blob server to upload the files to.  [env: MILL_BLOB_SERVER]",
 )
+@click.option("--prover-ref", metavar="oci://HOST/REPO", help="Registry to which you pushed the prover's image.")
+@click.option("--verifier-ref", metavar="oci://HOST/REPO", help="Registry to which you pushed the verifier's image.")
 @sender_options
 def deploy(
-    settings: Settings, sender: Sender, built: Path, image_url_base: str | None, blob_server: str | None
+    settings: Settings,
+    sender: Sender,
+    built: Path,
+    image_url_base: str | None,
+    blob_server: str | None,
+    prover_ref: str | None,
+    verifier_ref: str | None,
 ) -> None:
     """Put a built program on the chain, for ever unchanged, and print its id.
 
@@ -81,24 +91,29 @@ def deploy(
     Examples:
       mill program deploy build --image-url-base https://example.com/groth16
       mill program deploy build --blob-server http://127.0.0.1:8600
+      mill program deploy build --prover-ref oci://ghcr.io/me/prover --verifier-ref oci://ghcr.io/me/verifier
     """
     folder = built if built.is_dir() else built.parent
-    description = read_program(folder)
+    description, references = _in_registries(read_program(folder), folder, prover_ref, verifier_ref)
+    files = {name: digest for name, digest in description.files().items() if name not in references}
+    urls: dict[str, str] = {}
     if image_url_base is not None:
         urls = urls_below(description, image_url_base)
     elif blob_server is not None:
         urls = blob_urls(description, blob_server)
-    else:
-        raise click.UsageError("provers fetch images by URL: give --image-url-base or --blob-server")
-    spec = program_spec(description, urls)
+    elif files:
+        raise click.UsageError(
+            "provers fetch images by URL: give --image-url-base or --blob-server, or --prover-ref and --verifier-ref"
+        )
+    spec = program_spec(description, urls | references)
 
     async def make(client: MillClient) -> Message:
         message = messages.deploy_program(client.address, spec)
-        if image_url_base is None and blob_server is not None and not sender.dry_run:
+        if files and image_url_base is None and blob_server is not None and not sender.dry_run:
             # Nothing is uploaded that the chain wouldn't take.
             await client.plan(message)
-            progress_line(f"uploading {len(urls)} files to {blob_server}")
-            await upload_program(client.http, blob_server, folder, description)
+            progress_line(f"uploading {len(files)} files to {blob_server}")
+            await upload_files(client.http, blob_server, folder, files)
         return message
 
     def describe(response: MsgDeployProgramResponse) -> list[Detail]:
@@ -150,6 +165,18 @@ def deprecate(settings: Settings, sender: Sender, program_: str) -> None:
         return messages.deprecate_program(client.address, found[0])
 
     send_transaction(settings, sender, make, lambda _: [_id_detail(found[0])])
+
+
+def _in_registries(
+    program: BuiltProgram, folder: Path, prover_ref: str | None, verifier_ref: str | None
+) -> tuple[BuiltProgram, dict[str, str]]:
+    """The program with the hashes that its images have in registries, and the URLs of those that are in one."""
+    prover, verifier, urls = program.prover, program.verifier, {}
+    if prover_ref is not None:
+        urls[prover.file], prover = registry_image(prover, folder, prover_ref)
+    if verifier_ref is not None:
+        urls[verifier.file], verifier = registry_image(verifier, folder, verifier_ref)
+    return replace(program, prover=prover, verifier=verifier), urls
 
 
 def _parameters(settings: tuple[str, ...]) -> dict[str, str]:

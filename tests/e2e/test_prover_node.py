@@ -18,6 +18,7 @@ from proofmill.task.v1.tx_pb2 import MsgAcceptTasks, MsgRunTaskResponse, MsgSubm
 from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, Resources
 
 from client.messages import run_task
+from client.registry_image import registry_image
 from client.sdk import MillClient
 from client.wallet import TxOutcome
 from tests.support.behave_program import build_behave
@@ -234,10 +235,11 @@ def test_an_image_with_another_hash_is_never_run(bench: Bench) -> None:
 
 def test_images_come_from_a_registry(bench: Bench, groth16: Groth16, registry: DockerRegistry, tmp_path: Path) -> None:
     program = groth16.program
-    program_id = bench.deploy(
-        bench.registry_image(registry, groth16.directory / program.prover.file, "groth16/prover"),
-        bench.registry_image(registry, groth16.directory / program.verifier.file, "groth16/verifier"),
-    )
+    prover = bench.registry_image(registry, groth16.directory / program.prover.file, "groth16/prover")
+    verifier = bench.registry_image(registry, groth16.directory / program.verifier.file, "groth16/verifier")
+    url, deployed = registry_image(program.prover, groth16.directory, f"oci://{registry.address}/groth16/prover")
+    assert (url, deployed.sha256, deployed.bytes) == (prover.urls[0], prover.sha256.hex(), prover.bytes)
+    program_id = bench.deploy(prover, verifier)
     _, inputs = real_task(bench, groth16, tmp_path)
     answer = bench.nodes.ended(bench.run(program_id, *inputs))
     assert (status(answer), verdict(answer)) == ("DONE", "VALID"), bench.nodes.tails()

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -18,10 +19,11 @@ from client.cli.main import _COMMANDS, run
 from client.keys.files import write_secret
 from client.keys.keystore import KeyStore
 from client.keys.private_key import PrivateKey
-from client.program.description import BuiltImage, BuiltProgram
+from client.program.description import BuiltImage, BuiltProgram, read_program
 from client.program.manifest import Resources
 from tests.support.bundles import BUNDLED, make_bundle
 from tests.support.http_node import HttpNode
+from tests.support.image_archives import descriptor, oci_layout
 from tests.support.life import deploy
 from tests.support.memory_node import MemoryNode, hash_hex
 from tests.support.network import ALICE, AUTHORITY, BOB, CHAIN_ID, DEPLOYER, RICH, Network, make_genesis
@@ -410,6 +412,25 @@ def test_deploy_from_a_web_server(user: Callable[..., Result], built: Path, prog
         "program", "deploy", built / program_json, *base, "--from", "deployer", "--dry-run", "-o", "json"
     ).json()
     assert plan["messages"][0]["spec"]["prover"]["urls"] == ["https://example.com/p/prover.tar"]
+
+
+def test_deploy_from_registries(user: Callable[..., Result], built: Path, server: HttpNode) -> None:
+    program = read_program(built)
+    config, layer = b"{}", b"layer"
+    prover = replace(program.prover, sha256=oci_layout(built / "prover.tar", [layer, layer], config))
+    replace(program, prover=replace(prover, bytes=(built / "prover.tar").stat().st_size)).write(built)
+    args = ("program", "deploy", built, "--from", "deployer", "--prover-ref", "oci://ghcr.io/me/prover", "-o", "json")
+    one_sentence(user(*args), 2, "--prover-ref and --verifier-ref")
+    deployed = user(*args, "--blob-server", server.url).json()
+    assert list(server.blobs.values()) == [b"verifier.tar"]
+    image = user("program", "show", deployed["program_id"], "-o", "json").json()["spec"]["prover"]
+    manifest = {"schemaVersion": 2, "config": descriptor(config), "layers": [descriptor(layer)] * 2}
+    raw = json.dumps(manifest).encode()
+    assert image["urls"] == [f"oci://ghcr.io/me/prover@sha256:{hashlib.sha256(raw).hexdigest()}"]
+    assert int(image["bytes"]) == len(raw) + len(config) + len(layer)
+    one_sentence(user(*args[:-3], "ghcr.io/me/prover"), 1, "is not oci://HOST")
+    one_sentence(user(*args[:-3], f"oci://ghcr.io/me/prover@sha256:{'0' * 64}"), 1, "is not the image that was built")
+    one_sentence(user(*args, "--verifier-ref", "oci://ghcr.io/me/verifier"), 1, "is not an OCI image layout")
 
 
 def test_deploys_that_cannot_be(user: Callable[..., Result], built: Path, tmp_path: Path) -> None:

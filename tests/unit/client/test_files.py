@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from client.blobs import BlobError, Digest, download, fetch_text, file_digest, upload, url_digest
-from client.deploy import blob_urls, program_spec, upload_program, urls_below
+from client.deploy import blob_urls, program_spec, upload_files, urls_below
 from client.errors import ClientError, InvalidInput
 from client.inputs import InputSpec, parse_input, resolve_inputs
 from client.program.description import BuiltAsset, BuiltImage, BuiltProgram
@@ -321,7 +321,7 @@ async def test_a_programs_files_are_uploaded_under_their_hashes(tmp_path: Path) 
     for name in built().files():
         write(tmp_path / name, name.encode())
     async with serving(files) as http:
-        await upload_program(http, SERVER, tmp_path, built())
+        await upload_files(http, SERVER, tmp_path, built().files())
     assert sorted(f"{SERVER}{path}" for path in files) == sorted(blob_urls(built(), SERVER).values())
 
 
@@ -330,4 +330,4 @@ async def test_a_file_that_changed_is_not_deployed(tmp_path: Path) -> None:
         write(tmp_path / name, b"changed")
     async with serving({}) as http:
         with pytest.raises(InvalidInput, match="changed while it was uploaded"):
-            await upload_program(http, SERVER, tmp_path, built())
+            await upload_files(http, SERVER, tmp_path, built().files())
