@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.abc import ResolveResult
 
 from prover_node.duties import FileKind, FileRef
 from prover_node.fetcher import Fetcher, FetchError
@@ -51,6 +55,8 @@ class Files:
                 raise web.HTTPFound("/circle")
             case "inward":
                 raise web.HTTPFound("file:///etc/passwd")
+            case "to":
+                raise web.HTTPFound(request.query["url"])
             case "gzip":
                 return web.Response(body=DATA, headers={"Content-Encoding": "gzip"})
         raise web.HTTPNotFound
@@ -185,6 +191,26 @@ async def test_private_addresses_are_refused_unless_allowed(files: Files, tmp_pa
         with pytest.raises(FetchError, match="public address"):
             await fetcher.fetch(ref(f"http://{host}:{port}/good"), 0)
     assert files.asked == []
+
+
+class EverywhereIsHere(aiohttp.ThreadedResolver):
+    """Public DNS for a test: every name is this machine's."""
+
+    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+        return await super().resolve("127.0.0.1", port, family)
+
+
+@pytest.mark.parametrize("inward", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]"])
+async def test_a_public_server_cannot_redirect_to_a_private_address(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inward: str
+) -> None:
+    monkeypatch.setattr("prover_node.public_http._PublicResolver", EverywhereIsHere)
+    port = files.url.rpartition(":")[2]
+    async with fetching(tmp_path, allow_private=False) as fetcher:
+        with pytest.raises(FetchError, match="is not a public address"):
+            await fetcher.fetch(ref(f"http://public.example:{port}/to?url=http://{inward}:{port}/good"), 0)
+        await fetcher.fetch(ref(f"http://public.example:{port}/to?url=http://mirror.example:{port}/good"), 0)
+    assert files.asked == ["to", "to", "good"]
 
 
 async def test_a_full_store_is_this_machines_fault(files: Files, tmp_path: Path) -> None:
