@@ -33,6 +33,8 @@ class Timing:
     created: int
     accepted: int
     proved: int
+    # All of the committee have committed: each fetched the proof and ran the verifier's container.
+    committed: int
     ended: int
     # Of the prover's container, as the prover measured it.
     container_seconds: float
@@ -78,14 +80,15 @@ async def _run_task(client: MillClient, program: bytes, inputs: Sequence[Input],
             await client.fetch_bundle(task.task_id, folder / f"proof-{task.task_id}.tar")
             proof_seconds = time.monotonic() - started
     payout_seconds = time.monotonic() - started
-    answer = (await client.task(task.task_id)).task
-    progress = answer.progress
+    answer = await client.task(task.task_id)
+    progress = answer.task.progress
     if progress.status != TASK_STATUS_DONE:
         raise SystemExit(f"task {task.task_id} ended {status_label(progress.status)}: {progress.reason}")
     return Timing(
-        answer.task.created_height,
+        answer.task.task.created_height,
         progress.accepted_height,
         progress.proved_height,
+        answer.rounds[-1].round.commit_closed_height,
         progress.ended_height,
         progress.proof.usage.wall_ms / 1_000,
         proof_seconds,
@@ -112,7 +115,8 @@ def _report(timings: Sequence[Timing], block_seconds: float, commit_window: floa
                 [_beyond(one.ended - one.created, one, block_seconds) for one in timings],
                 [one.payout_seconds - one.container_seconds for one in timings],
             ),
-            _row("paid, from the proof", [one.ended - one.proved for one in timings], None),
+            _row("from the proof to the last commit", [one.committed - one.proved for one in timings], None),
+            _row("from the last commit to the payout", [one.ended - one.committed for one in timings], None),
         ],
     )
 
