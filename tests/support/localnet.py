@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import json
@@ -25,6 +26,7 @@ from client.keys.keystore import KeyStore
 from client.keys.private_key import PrivateKey
 from client.program.build import build
 from client.program.description import BuiltProgram
+from client.sdk import MillClient
 from validator_node.comet import CometError, find_comet
 from validator_node.localnet.launch import last_lines, require_free_ports, running_processes, stop_all
 from validator_node.localnet.layout import Layout, LocalnetError, Plan
@@ -81,8 +83,13 @@ class Localnet:
 
     def balances(self, account: str) -> dict[str, int]:
         """umill and ucredit of a key or address, zeros too."""
-        balances: dict[str, int] = self.ask("account", account)["balances"]
-        return balances
+        address = account if account.startswith("mill1") else self.key(account).address
+
+        async def ask() -> dict[str, int]:
+            async with MillClient(self.node) as client:
+                return await client.balances(address)
+
+        return asyncio.run(ask())
 
     def deploy(self, built: Path, *, blob_server: str | None = None) -> str:
         """Deploy what lies in a build folder; the program's id."""
