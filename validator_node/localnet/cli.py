@@ -161,8 +161,9 @@ def _plan_of(layout: Layout, asked: dict[str, Any]) -> Plan:
         plan = Plan(**(_DEFAULTS | given))
         # It loads libraries that no other command needs.
         from validator_node.comet import find_comet
-        from validator_node.localnet.create import create
+        from validator_node.localnet.create import create, require_unused
 
+        require_unused(layout)
         require_free_ports(plan)
         create(layout, plan, find_comet())
         return plan

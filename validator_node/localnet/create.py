@@ -37,10 +37,15 @@ class _Prover:
     node: str
 
 
-def create(layout: Layout, plan: Plan, comet: Comet) -> None:
-    """Write everything below the layout's root. Raises LocalnetError, and leaves nothing behind if it fails."""
+def require_unused(layout: Layout) -> None:
+    """Raise LocalnetError if something else lies where a new localnet would."""
     if layout.root.exists() and any(layout.root.iterdir()):
         raise LocalnetError(f"{layout.root} isn't empty and holds no localnet; name another --home")
+
+
+def create(layout: Layout, plan: Plan, comet: Comet) -> None:
+    """Write everything below the layout's root. Raises LocalnetError, and leaves nothing behind if it fails."""
+    require_unused(layout)
     try:
         _create(layout, plan, comet)
     except BaseException:

@@ -40,7 +40,19 @@ def keys(tmp_path: Path) -> Path:
 
 
 def init(home: Path, url: str, *more: str, operator: str = ALICE.address) -> int:
-    where = ("--home", str(home), "--chain-id", CHAIN_ID, "--operator", operator, "--node", url)
+    # Nothing listens on port 1, whatever else runs on this machine.
+    where = (
+        "--home",
+        str(home),
+        "--chain-id",
+        CHAIN_ID,
+        "--operator",
+        operator,
+        "--node",
+        url,
+        "--listen",
+        "127.0.0.1:1",
+    )
     return run(["prover", "init", *where, *more])
 
 
