@@ -79,6 +79,8 @@ class ProverNodes:
         self.node = MemoryNode(Network.start(genesis))
         self.http = HttpNode(self.node)
         self._daemons: dict[int, subprocess.Popen[bytes]] = {}
+        # Lines that each daemon's log had when it was last started.
+        self._lines_before: dict[int, int] = {}
         self._stopped = threading.Event()
         self._ticker = threading.Thread(target=self._make_blocks, daemon=True)
 
@@ -94,15 +96,18 @@ class ProverNodes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for index in list(self._daemons):
+            daemon = self._daemons.pop(index)
+            daemon.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.stop(index)
-            self._daemons.pop(index).kill()
+                daemon.wait(60)
+            daemon.kill()
         self._stopped.set()
         self._ticker.join()
         self.http.__exit__(kind, error, trace)
 
     def start(self, index: int) -> None:
         """Start the daemon; it may not be ready yet."""
+        self._lines_before[index] = len(self.log(index))
         command = [str(MILL), "prover", "start", "--home", str(self.home(index).root)]
         with self._errors(index).open("ab") as errors:
             self._daemons[index] = subprocess.Popen(
@@ -120,7 +125,9 @@ class ProverNodes:
         daemon.wait(10)
 
     def stop(self, index: int) -> int:
-        """SIGTERM to the daemon; its exit status."""
+        """SIGTERM to the daemon once it is up; its exit status."""
+        since = self._lines_before[index]
+        self.wait(lambda: self.seen(index, '"event": "ready"', since=since), f"daemon {index} is up")
         daemon = self._daemons[index]
         daemon.send_signal(signal.SIGTERM)
         return daemon.wait(60)
