@@ -29,8 +29,6 @@ from chain.verification.rounds import draw_committees, end_commit_window, end_re
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from proofmill.params.v1.state_pb2 import Params
-
     from chain.events import Event
     from chain.signatures import SignatureCache
     from chain.state.kv import Getter, KVReader
@@ -227,10 +225,6 @@ def process_proposal(txs: tuple[bytes, ...]) -> bool:
         except Exception:  # noqa: BLE001, S112  # what doesn't decode, a bug included, does no work in its block either
             continue
     return gas <= BLOCK_MAX_GAS
-
-
-def get_params(values: KVReader) -> Params:
-    return schema.PARAMS.require(values)
 
 
 def _block_context(overlay: Overlay, chain_id: str, height: int, time_ms: int) -> Context:

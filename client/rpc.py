@@ -153,21 +153,6 @@ class Rpc:
                 return None
             raise
 
-    async def tx_search(
-        self, query: str, *, page: int = 1, per_page: int = 30, newest_first: bool = False
-    ) -> tuple[tuple[TxInfo, ...], int]:
-        """A page of the transactions whose events match, and how many match in all."""
-        order = "desc" if newest_first else "asc"
-        return await self._parsed(
-            rpc_types.parse_tx_search,
-            "tx_search",
-            query=query,
-            prove=False,
-            page=str(page),
-            per_page=str(per_page),
-            order_by=order,
-        )
-
     async def block(self, height: int | None = None) -> Block:
         """The block at ``height``, by default the latest."""
         return await self._parsed(rpc_types.parse_block, "block", **_at(height))

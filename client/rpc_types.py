@@ -213,10 +213,6 @@ def parse_block_results(result: Json) -> BlockResults:
     )
 
 
-def parse_tx_search(result: Json) -> tuple[tuple[TxInfo, ...], int]:
-    return tuple(parse_tx_info(found) for found in result.get("txs") or ()), int(result["total_count"])
-
-
 def parse_validators(result: Json) -> tuple[tuple[ValidatorInfo, ...], int]:
     return tuple(
         ValidatorInfo(bytes.fromhex(one["address"]), decode_base64(one["pub_key"]["value"]), int(one["voting_power"]))
