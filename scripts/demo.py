@@ -104,7 +104,7 @@ class Network:
             f"mill task list {node}",
             f"mill task show 1 {node}",
             f"mill program list {node}",
-            "mill prover status --help",
+            f"mill prover status --home {self.localnet / 'provers' / 'prover0'}",
             f"mill localnet status --home {self.localnet}",
             f"mill localnet logs prover0 --home {self.localnet}",
             f"mill localnet stop --home {self.localnet}",
