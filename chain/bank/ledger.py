@@ -58,6 +58,11 @@ def move_umill(kv: KV, sender: bytes, recipient: bytes, amount: int) -> None:
 def charge_fee(kv: KV, account: Account, amount: int) -> None:
     """Move a transaction fee from an account that holds enough to the fee pool; the caller stores the account."""
     account.umill -= amount
+    add_fees(kv, amount)
+
+
+def add_fees(kv: KV, amount: int) -> None:
+    """Put umill into the fee pool. The other side of the entry is the caller's."""
     pools = get_pools(kv)
     pools.fees_umill += amount
     schema.POOLS.set(kv, pools)

@@ -23,7 +23,7 @@ from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENC
 
 from chain import schema
 from chain.address import decode_address
-from chain.bank.ledger import get_pools, take_umill
+from chain.bank.ledger import add_fees, take_umill
 from chain.errors import NOT_DEPLOYER, PROGRAM_EXISTS, PROGRAM_INVALID, PROGRAM_NOT_ACTIVE, PROGRAM_NOT_FOUND
 from chain.fields import check_address, check_name, check_resources, check_sha256, check_urls, fits
 from chain.program.ids import program_id
@@ -71,9 +71,7 @@ def execute_deploy_program(context: Context, message: MsgDeployProgram) -> MsgDe
     deployer = decode_address(message.deployer)
     fee = -(-message.ByteSize() // 1_024) * params.deploy_fee_per_kib
     take_umill(kv, deployer, fee, "deploying the program")
-    pools = get_pools(kv)
-    pools.fees_umill += fee
-    schema.POOLS.set(kv, pools)
+    add_fees(kv, fee)
     program = Program(
         id=identifier,
         deployer=message.deployer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chain import schema
-from chain.bank.ledger import add_umill, get_pools, mint_inflation, take_fees
+from chain.bank.ledger import add_fees, add_umill, mint_inflation, take_fees
 
 if TYPE_CHECKING:
     from chain.context import Context
@@ -34,6 +34,4 @@ def pay_validators(context: Context, votes: tuple[CommitVote, ...]) -> None:
             add_umill(kv, operator, share)
             paid += share
     if paid != amount:
-        pools = get_pools(kv)
-        pools.fees_umill += amount - paid
-        schema.POOLS.set(kv, pools)
+        add_fees(kv, amount - paid)
