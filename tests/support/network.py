@@ -216,6 +216,11 @@ def node_key(index: int) -> Key:
     return Key(f"node{index}")
 
 
+def endpoint_of(index: int) -> str:
+    """Where nothing answers: on ports so low nothing listens, whatever else runs on this machine."""
+    return f"http://127.0.0.1:{1 + index}"
+
+
 def make_genesis(provers: int = 5, params: Params | None = None) -> Genesis:
     """Rich users, an authority, and so many active provers of 4 cores and 8 GiB."""
     accounts = [
@@ -231,7 +236,7 @@ def make_genesis(provers: int = 5, params: Params | None = None) -> Genesis:
                 operator=operator_key(index).address,
                 node=node_key(index).address,
                 resources=Resources(cpu_millis=4_000, memory_bytes=8 * GIB),
-                endpoints=[f"http://127.0.0.1:{8700 + index}"],
+                endpoints=[endpoint_of(index)],
                 region="test",
                 bond=2_000 * MILL,
             )

@@ -21,7 +21,7 @@ from chain.invariants import check_invariants
 from chain.params import GIB, default_params
 from tests.support.envelope import account_of
 from tests.support.life import accept, deploy, make_proof, make_run, make_spec, prover_of, run, task_of
-from tests.support.network import ALICE, MILL, Network, make_genesis, node_key, operator_key
+from tests.support.network import ALICE, MILL, Network, endpoint_of, make_genesis, node_key, operator_key
 
 
 def status_of(network: Network, task_id: int) -> int:
@@ -51,7 +51,7 @@ def test_a_prover_is_drawn_in_the_next_block(network: Network) -> None:
     (assignment,) = answer.assignments
     assert assignment.status == ASSIGNMENT_STATUS_OFFERED
     assert (assignment.offered_height, assignment.accept_by_height) == (network.height, network.height + 3)
-    assert answer.prover_endpoints == [f"http://127.0.0.1:{8700 + prover_of(network, task_id)}"]
+    assert answer.prover_endpoints == [endpoint_of(prover_of(network, task_id))]
     prover = schema.PROVERS.require(network.values, operator_key(prover_of(network, task_id)).raw)
     assert prover.used == Resources(cpu_millis=1_000, memory_bytes=2 * GIB)
 

@@ -63,6 +63,7 @@ from tests.support.network import (
     RICH,
     Key,
     Network,
+    endpoint_of,
     make_genesis,
     make_tx,
     node_key,
@@ -371,7 +372,7 @@ def test_prover_duties(network: Network) -> None:
     assert (vote.task.id, vote.progress.status, vote.round.commits) == (other_id, TASK_STATUS_COMMITTING, 1)
     assert vote.vote.voter == operator_key(member).address
     assert len(vote.vote.commitment) == 32
-    assert vote.prover_endpoints == [f"http://127.0.0.1:{8700 + prover_of(network, other_id)}"]
+    assert vote.prover_endpoints == [endpoint_of(prover_of(network, other_id))]
 
 
 def test_task(network: Network) -> None:
