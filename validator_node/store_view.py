@@ -102,8 +102,12 @@ class Rows:
     def iterate(self, start: bytes, end: bytes, *, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         if start >= end:
             return
-        with self._iterator(start=self._prefix + start, stop=self._prefix + end, reverse=reverse) as rows:
+        first = self._prefix + start
+        # Backwards, plyvel 1.5.1 loses a row that lies at `start` and is the only one of its range: stop there ourselves.
+        with self._iterator(start=None if reverse else first, stop=self._prefix + end, reverse=reverse) as rows:
             for key, value in rows:
+                if key < first:
+                    break
                 yield key[1:], value
 
 
