@@ -14,6 +14,9 @@ INSTALL_HINT = "install it (on Debian and Ubuntu: apt-get install bubblewrap)"
 OWN_PROCESSES = 2
 """Bubblewrap's own processes beside the program: the one we start, and the sandbox's init."""
 
+PROJECT_TOOLS = Path(__file__).resolve().parents[2] / ".tools" / "bin"
+"""Where `make setup` puts a bubblewrap on a machine that has none."""
+
 _SHARED_MEMORY_BYTES = 64 << 20
 
 
@@ -37,8 +40,10 @@ class Bubblewrap:
 
     @classmethod
     def find(cls, executable: Path | None) -> Bubblewrap:
-        """``executable``, or the ``bwrap`` on PATH; :class:`RunnerError` if there is none or it is too old."""
-        found = shutil.which(executable or "bwrap")
+        """``executable``, or the ``bwrap`` on PATH, or this project's; :class:`RunnerError` if none will do."""
+        found = (
+            shutil.which(executable) if executable else shutil.which("bwrap") or shutil.which(PROJECT_TOOLS / "bwrap")
+        )
         if found is None:
             raise RunnerError(f"the sandbox runner needs bubblewrap's bwrap on PATH: {INSTALL_HINT}")
         path = str(found)

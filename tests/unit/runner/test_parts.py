@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from prover_node.runner.base import Job, Limits
+from prover_node.runner import bwrap
+from prover_node.runner.base import Job, Limits, RunnerError
+from prover_node.runner.bwrap import Bubblewrap
 from prover_node.runner.gpus import GpuPool, discover
 from prover_node.runner.logs import LogBuffer
 from prover_node.runner.output import OutputStage, OutputTooLarge, remove_home
@@ -213,3 +215,22 @@ def test_impossible_jobs(change: dict[str, object]) -> None:
     Job(**fields)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"must be|unusable|NUL"):
         Job(**(fields | change))  # type: ignore[arg-type]
+
+
+def test_the_projects_own_bubblewrap_serves_where_path_has_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`make setup` puts it there, and `mill` is then called without the Makefile's PATH."""
+    machine, project = tmp_path / "machine", tmp_path / "project"
+    monkeypatch.setenv("PATH", str(machine))
+    monkeypatch.setattr(bwrap, "PROJECT_TOOLS", project)
+    with pytest.raises(RunnerError, match="needs bubblewrap"):
+        Bubblewrap.find(None)
+    for folder in (project, machine):  # the machine's goes first
+        folder.mkdir()
+        program = folder / "bwrap"
+        program.write_text("#!/bin/sh\necho ' --size  --perms  --clearenv  --json-status-fd '\n")
+        program.chmod(0o755)
+        assert Bubblewrap.find(None) == Bubblewrap(str(program), can_disable_userns=False)
+    with pytest.raises(RunnerError, match="needs bubblewrap"):
+        Bubblewrap.find(tmp_path / "named" / "bwrap")
