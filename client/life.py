@@ -32,6 +32,7 @@ _ENDED_WITHOUT_PROOF = {
     ASSIGNMENT_STATUS_FAILED: "failed",
     ASSIGNMENT_STATUS_TIMED_OUT: "timed out",
 }
+_ENDS_THE_TASK = frozenset({ASSIGNMENT_STATUS_FAILED, ASSIGNMENT_STATUS_TIMED_OUT})
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def _steps(answer: QueryTaskResponse) -> Iterator[Step]:
     fee = format_amount(task.fee, UCREDIT)
     yield Step("created", f"by {task.user}, {fee} in escrow", task.created_height, task.created_ms)
     for assignment in answer.assignments:
-        yield from _assignment_steps(assignment)
+        yield from _assignment_steps(assignment, progress.ended_height)
     if progress.accepted_height:
         yield Step("accepted", f"by {progress.prover}", progress.accepted_height, progress.accepted_ms, 3)
     if progress.proved_height:
@@ -86,13 +87,17 @@ def _steps(answer: QueryTaskResponse) -> Iterator[Step]:
         yield Step("ended", text, progress.ended_height, progress.ended_ms, 9)
 
 
-def _assignment_steps(assignment: Assignment) -> Iterator[Step]:
+def _assignment_steps(assignment: Assignment, task_ended_height: int) -> Iterator[Step]:
     text = f"to {assignment.prover}, to be accepted by height {assignment.accept_by_height}"
     yield Step("offered", text, assignment.offered_height, 0, 1)
     if ended := _ENDED_WITHOUT_PROOF.get(assignment.status):
         text = f"by {assignment.prover}" + (f": {assignment.reason}" if assignment.reason else "")
-        height = assignment.accept_by_height + 1 if assignment.status == ASSIGNMENT_STATUS_EXPIRED else 0
-        yield Step(ended, text, height or assignment.offered_height, 0, 2)
+        height = assignment.ended_height
+        if not height and assignment.status == ASSIGNMENT_STATUS_EXPIRED:
+            height = assignment.accept_by_height + 1
+        elif not height and assignment.status in _ENDS_THE_TASK:
+            height = task_ended_height
+        yield Step(ended, text, height or assignment.offered_height, 0, 4 if assignment.status in _ENDS_THE_TASK else 2)
 
 
 def _round_steps(view: RoundView) -> Iterator[Step]:
