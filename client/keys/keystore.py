@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chain.address import AddressError, decode_address
+from chain.address import ADDRESS_PREFIX, AddressError, decode_address
 from client.errors import InvalidInput
 from client.keys import encryption
 from client.keys.files import read_secret, write_secret
@@ -41,6 +41,8 @@ class KeyStore:
     def add(self, name: str, key: PrivateKey, passphrase: str | None) -> KeyInfo:
         """Keeps ``key``; without a passphrase it is in the file as it is. Never replaces a key."""
         path = self._path(name)
+        if name.lower().startswith(f"{ADDRESS_PREFIX}1"):
+            raise InvalidInput(f"{name!r} can't name a key: it would be taken for an address")
         if path.exists():
             raise InvalidInput(f"there is a key named {name!r} already: choose another name")
         for other in self.list():

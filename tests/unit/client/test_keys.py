@@ -171,6 +171,13 @@ def test_names_that_could_leave_the_folder(tmp_path: Path, name: str) -> None:
         store(tmp_path).add(name, key(), None)
 
 
+@pytest.mark.parametrize("name", ["mill1", "mill1abc", "MILL1xyz"])
+def test_names_that_read_as_addresses(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="would be taken for an address"):
+        store(tmp_path).add(name, key(), None)
+    store(tmp_path).add("miller1", key(), None)
+
+
 def test_unknown_keys_name_those_that_are_there(tmp_path: Path) -> None:
     keys = store(tmp_path)
     with pytest.raises(InvalidInput, match="none yet, make one with mill keys add"):
