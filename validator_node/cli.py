@@ -15,7 +15,7 @@ import click
 from client.cli.output import emit, pairs
 from validator_node import genesis_file
 from validator_node.cli_options import format_option
-from validator_node.cli_values import ACCOUNT, ADDRESS, GenesisAccountValue
+from validator_node.cli_values import ACCOUNT, ADDRESS, CHAIN_ID, PEER, GenesisAccountValue
 from validator_node.collector import tune_collector
 from validator_node.comet import find_comet
 from validator_node.genesis_file import GenesisError, NewNetwork
@@ -40,7 +40,7 @@ def group() -> None:
 
 @group.command()
 @home_option
-@click.option("--chain-id", help="Name of the new chain. Required unless --genesis is given.")
+@click.option("--chain-id", type=CHAIN_ID, help="Name of the new chain. Required unless --genesis is given.")
 @click.option("--moniker", default="node", show_default=True, help="What peers see this node called.")
 @click.option(
     "--preset",
@@ -65,7 +65,14 @@ def group() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Join the chain of this genesis file instead of making a new one.",
 )
-@click.option("--peer", "peers", multiple=True, metavar="ID@HOST:PORT", help="Node to connect to. Repeat for more.")
+@click.option(
+    "--peer",
+    "peers",
+    type=PEER,
+    multiple=True,
+    metavar="ID@HOST:PORT",
+    help="Node to connect to. Repeat for more.",
+)
 @click.option("--port-offset", type=click.IntRange(0, 30_000), default=0, help="Added to all of the node's ports.")
 def init(
     root: Path,

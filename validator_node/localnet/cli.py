@@ -15,6 +15,7 @@ import click
 import httpx
 
 from client.cli.output import columns, emit
+from client.rpc import DEFAULT_NODE
 from validator_node.cli_options import format_option
 from validator_node.localnet.launch import (
     last_lines,
@@ -86,7 +87,7 @@ def start(
             with _locked(layout):
                 plan = _plan_of(layout, asked)
                 start_all(layout, plan, click.echo)
-            click.echo(_describe(layout, plan))
+            click.echo(describe(layout, plan))
             if foreground:
                 _stay(layout, plan)
         except KeyboardInterrupt:
@@ -200,7 +201,8 @@ def _locked(layout: Layout) -> Iterator[None]:
         yield
 
 
-def _describe(layout: Layout, plan: Plan) -> str:
+def describe(layout: Layout, plan: Plan) -> str:
+    """Where everything is, and commands that work as they are printed."""
     lines = [f"The network {plan.chain_id} runs in {layout.root}.", ""]
     for index in range(plan.validators):
         ports = plan.validator_ports(index)
@@ -210,7 +212,8 @@ def _describe(layout: Layout, plan: Plan) -> str:
         )
     lines += [f"prover{index:<6} {plan.prover_url(index)}" for index in range(plan.provers)]
     lines += [f"{'blobs':<12} {plan.blob_url}", ""]
-    lines.append(f"Funded keys: {', '.join(USERS)}. Use them with: mill --home {layout.user} --from alice …")
+    node = "" if plan.rpc_url(0) == DEFAULT_NODE else f" --node {plan.rpc_url(0)}"
+    lines.append(f"Funded keys: {', '.join(USERS)}. Use them with: mill --home {layout.user}{node} --from alice …")
     lines.append(f"Stop it with: mill localnet stop --home {layout.root}")
     return "\n".join(lines)
 

@@ -11,7 +11,8 @@ import pytest
 from client.cli.main import run
 from tests.support.network import ALICE, BOB
 from validator_node.home import NodeHome
-from validator_node.localnet.layout import Plan
+from validator_node.localnet.cli import describe
+from validator_node.localnet.layout import Layout, Plan
 from validator_node.ports import Ports
 from validator_node.settings import load_settings
 from validator_node.setup import rpc_url
@@ -49,6 +50,11 @@ def test_init_joins_the_chain_of_a_genesis_file(tmp_path: Path) -> None:
     ("arguments", "status", "reason"),
     [
         ([], 2, "--chain-id"),
+        (["--chain-id", "two words"], 2, "'two words' can't name a chain"),
+        (["--chain-id", "c" * 51], 2, "at most 50"),
+        (["--chain-id", "c", "--peer", "127.0.0.1:26656"], 2, "isn't ID@HOST:PORT"),
+        (["--chain-id", "c", "--peer", f"{'0' * 40}@127.0.0.1:0"], 2, "isn't ID@HOST:PORT"),
+        (["--chain-id", "c", "--peer", f"{'0' * 40}@a.example:1,{'0' * 40}@b.example:1"], 2, "isn't ID@HOST:PORT"),
         (["--chain-id", "c", "--account", "mill1junk=1mill"], 2, "mill1junk"),
         (["--chain-id", "c", "--account", BOB.address], 2, "ADDRESS=AMOUNT"),
         (["--chain-id", "c", "--account", f"{BOB.address}=1gold"], 2, "gold"),
@@ -69,6 +75,12 @@ def test_init_refuses_in_one_sentence(
     assert reason in said
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "node").exists()
+
+
+@pytest.mark.parametrize(("port_offset", "option"), [(0, ""), (3_000, " --node http://127.0.0.1:29657")])
+def test_the_command_that_a_localnet_prints_reaches_it(tmp_path: Path, port_offset: int, option: str) -> None:
+    said = describe(Layout(tmp_path), Plan("c-1", 1, 0, port_offset, "auto"))
+    assert f"mill --home {tmp_path / 'user'}{option} --from alice …" in said
 
 
 @pytest.mark.parametrize("command", ["start", "status", "export"])
