@@ -47,7 +47,7 @@ def _request_options(command: _Command) -> _Command:
             "task_file",
             type=click.Path(path_type=Path),
             metavar="task.yaml",
-            help="Description of the task; options go before what it says.",
+            help="Description of the task (programs/README.md); options go before what it says.",
         ),
         click.option("--program", metavar="ID|NAME[@VERSION]", help="The program to run."),
     ):

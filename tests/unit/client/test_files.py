@@ -24,6 +24,7 @@ from tests.support.bundles import make_bundle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ROOT = Path(__file__).resolve().parents[3]
 SERVER = "http://blobs"
 
 
@@ -282,6 +283,14 @@ def test_wrong_task_files_say_where(tmp_path: Path, text: str, message: str) -> 
         load_task_file(path)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_the_example_of_a_task_file_can_be_run() -> None:
+    folder = ROOT / "programs" / "groth16"
+    request = load_task_file(folder / "example" / "task.yaml")
+    assert f"name: {request.program}\n" in (folder / "program.yaml").read_text()
+    assert [(one.name, one.audience) for one in request.inputs] == [("public.json", "both"), ("witness.json", "prover")]
+    assert all(one.file is not None and one.file.is_file() for one in request.inputs)
 
 
 def test_a_task_file_that_is_not_there(tmp_path: Path) -> None:
