@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chain import schema
 from chain.events import Event, event_of
 from chain.state.overlay import Overlay
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
     from proofmill.params.v1.state_pb2 import Params
+    from proofmill.task.v1.state_pb2 import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,31 @@ class BlockEnv:
 class Context:
     """A write layer, the block around it, the parameters in force and the events emitted so far."""
 
-    __slots__ = ("block", "events", "kv", "params")
+    __slots__ = ("_versions", "block", "events", "kv", "params")
 
-    def __init__(self, kv: Overlay, block: BlockEnv, params: Params, events: list[Event]) -> None:
+    def __init__(
+        self,
+        kv: Overlay,
+        block: BlockEnv,
+        params: Params,
+        events: list[Event],
+        versions: dict[int, Params] | None = None,
+    ) -> None:
         self.kv = kv
         self.block = block
         self.params = params
         self.events = events
+        # Decoded once a block; versions never change.
+        self._versions = {} if versions is None else versions
+
+    def terms(self, task: Task) -> Params:
+        """The parameters that were in force when the task was escrowed."""
+        version = task.params_version
+        if version == self.params.version:
+            return self.params
+        if version not in self._versions:
+            self._versions[version] = schema.PARAMS_VERSIONS.require(self.kv, version)
+        return self._versions[version]
 
     def emit(self, event: Message) -> None:
         """Add a message of some event.proto to the events of this block or transaction."""
@@ -42,7 +62,7 @@ class Context:
 
     def nested(self) -> Context:
         """A layer of its own over this one: `merge` keeps what it did, dropping it leaves no trace."""
-        return Context(Overlay(self.kv), self.block, self.params, [])
+        return Context(Overlay(self.kv), self.block, self.params, [], self._versions)
 
     def merge(self, parent: Context) -> None:
         """Hand writes and events to the context that this one was nested in."""

@@ -19,8 +19,15 @@ GRANT_CREDITS: Final = 4_000
 DEPLOY_PROGRAM: Final = 50_000
 DEPRECATE_PROGRAM: Final = 10_000
 REGISTER_PROVER: Final = 20_000
-# A task's whole life: the draw, a committee of ten with its votes, the settlement.
+UPDATE_PROVER: Final = 20_000
+TOP_UP_BOND: Final = 10_000
+EXIT_PROVER: Final = 20_000
+# A task's whole life: the draw, a committee of ten with its votes, the settlement. For each of its provers.
 RUN_TASK: Final = 200_000
+# The same, on request.
+REQUEST_TEST: Final = RUN_TASK
+CANCEL_TASK: Final = 20_000
+UPDATE_PARAMS: Final = 20_000
 PER_ENTRY: Final = 10_000
 REPORT_FAILURE: Final = 20_000
 

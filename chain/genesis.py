@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from google.protobuf import json_format
 from proofmill.credits.v1.state_pb2 import Pools
 from proofmill.genesis.v1.genesis_pb2 import Genesis, GenesisProver, Row
+from proofmill.program.v1.state_pb2 import PROGRAM_STATUS_ACTIVE, Program, ProgramSpec
+from proofmill.program.v1.tx_pb2 import MsgDeployProgram
 from proofmill.prover.v1.state_pb2 import Prover
 from proofmill.prover.v1.tx_pb2 import MsgRegisterProver
 from proofmill.types.v1.types_pb2 import Resources
@@ -19,7 +21,10 @@ from chain.errors import TxError
 from chain.fields import check_address
 from chain.invariants import InvariantError, check_invariants
 from chain.params import ParamsError, validate_params
+from chain.program.handlers import validate_deploy_program
+from chain.program.ids import program_id
 from chain.prover.handlers import check_is_new, validate_register_prover
+from chain.prover.lifecycle import set_idle_check
 from chain.prover.registry import activate
 from chain.state.errors import StateError
 
@@ -49,16 +54,25 @@ def apply_genesis(kv: KV, genesis: Genesis) -> None:
     if genesis.rows:
         _import_rows(kv, genesis)
         return
+    params = genesis.params
+    if params.version:
+        raise GenesisError("app_state: params.version counts the changes since genesis, so leave it out")
     try:
-        validate_params(genesis.params)
+        validate_params(params)
         if genesis.authority:
             check_address(genesis.authority, "authority")
             schema.AUTHORITY.set(kv, genesis.authority)
-        schema.PARAMS.set(kv, genesis.params)
+        params.version = 1
+        schema.PARAMS.set(kv, params)
+        schema.PARAMS_VERSIONS.set(kv, params.version, params)
         schema.POOLS.set(kv, _compute_pools(genesis))
         _create_accounts(kv, genesis)
+        for spec in genesis.programs:
+            _create_program(kv, spec, genesis.authority)
+        if params.capacity_program and not schema.PROGRAMS.has(kv, params.capacity_program):
+            raise GenesisError("app_state: params.capacity_program names none of the programs")
         for prover in genesis.provers:
-            _create_prover(kv, prover, genesis.params.prover_bond_min)
+            _create_prover(kv, prover, params.prover_bond_min)
         for validator in genesis.validators:
             if len(validator.consensus_address) != 20:
                 raise GenesisError("app_state: a validator's consensus_address has not 20 bytes")
@@ -112,6 +126,18 @@ def _create_accounts(kv: KV, genesis: Genesis) -> None:
         schema.ACCOUNTS.set(kv, address, account)
 
 
+def _create_program(kv: KV, spec: ProgramSpec, authority: str) -> None:
+    try:
+        validate_deploy_program(MsgDeployProgram(deployer=authority, spec=spec))
+    except TxError as error:
+        raise GenesisError(f"app_state: the program {spec.name}: {error}") from None
+    identifier = program_id(spec)
+    if schema.PROGRAMS.has(kv, identifier):
+        raise GenesisError(f"app_state: the program {spec.name} is listed twice")
+    program = Program(id=identifier, deployer=authority, spec=spec, status=PROGRAM_STATUS_ACTIVE)
+    schema.PROGRAMS.set(kv, identifier, program)
+
+
 def _create_prover(kv: KV, entry: GenesisProver, bond_min: int) -> None:
     message = MsgRegisterProver(
         operator=entry.operator,
@@ -130,16 +156,15 @@ def _create_prover(kv: KV, entry: GenesisProver, bond_min: int) -> None:
     if entry.bond < bond_min:
         raise GenesisError(f"app_state: the bond of prover {entry.operator} is below {bond_min} umill")
     schema.PROVERS_BY_NODE.set(kv, node, operator)
-    activate(
-        kv,
-        operator,
-        Prover(
-            operator=entry.operator,
-            node=entry.node,
-            resources=entry.resources,
-            used=Resources(),
-            endpoints=entry.endpoints,
-            region=entry.region,
-            bond=entry.bond,
-        ),
+    prover = Prover(
+        operator=entry.operator,
+        node=entry.node,
+        resources=entry.resources,
+        used=Resources(),
+        endpoints=entry.endpoints,
+        region=entry.region,
+        bond=entry.bond,
     )
+    # The first block, which has a time, sets the clock of its idleness.
+    set_idle_check(kv, operator, prover, 0)
+    activate(kv, operator, prover)

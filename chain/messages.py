@@ -8,14 +8,30 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cosmos.bank.v1beta1.tx_pb2 import MsgSend
 from proofmill.credits.v1.tx_pb2 import MsgGrantCredits
+from proofmill.params.v1.tx_pb2 import MsgUpdateParams
 from proofmill.program.v1.tx_pb2 import MsgDeployProgram, MsgDeprecateProgram
-from proofmill.prover.v1.tx_pb2 import MsgRegisterProver
-from proofmill.task.v1.tx_pb2 import MsgAcceptTasks, MsgDeclineTasks, MsgReportFailure, MsgRunTask, MsgSubmitProofs
+from proofmill.prover.v1.tx_pb2 import (
+    MsgExitProver,
+    MsgRegisterProver,
+    MsgRequestTest,
+    MsgTopUpBond,
+    MsgUpdateProver,
+)
+from proofmill.task.v1.tx_pb2 import (
+    MsgAcceptTasks,
+    MsgCancelTask,
+    MsgCommitProofs,
+    MsgDeclineTasks,
+    MsgReportFailure,
+    MsgRunTask,
+    MsgSubmitProofs,
+)
 from proofmill.verification.v1.tx_pb2 import MsgVotes
 
 from chain import gas
 from chain.bank.send import execute_send, validate_send
 from chain.credits.handlers import execute_grant_credits, validate_grant_credits
+from chain.governance.handlers import execute_update_params, validate_update_params
 from chain.program.handlers import (
     execute_deploy_program,
     execute_deprecate_program,
@@ -23,15 +39,28 @@ from chain.program.handlers import (
     validate_deprecate_program,
 )
 from chain.prover.handlers import execute_register_prover, validate_register_prover
+from chain.prover.lifecycle_handlers import (
+    execute_exit_prover,
+    execute_request_test,
+    execute_top_up_bond,
+    execute_update_prover,
+    validate_exit_prover,
+    validate_request_test,
+    validate_top_up_bond,
+    validate_update_prover,
+)
 from chain.task.assignment_handlers import (
     execute_accept_tasks,
     execute_decline_tasks,
     validate_accept_tasks,
     validate_decline_tasks,
 )
+from chain.task.cancel_handler import execute_cancel_task, validate_cancel_task
 from chain.task.proof_handlers import (
+    execute_commit_proofs,
     execute_report_failure,
     execute_submit_proofs,
+    validate_commit_proofs,
     validate_report_failure,
     validate_submit_proofs,
 )
@@ -89,11 +118,20 @@ _SPECS: Final = (
     MessageSpec(
         MsgRegisterProver, "operator", validate_register_prover, execute_register_prover, _flat(gas.REGISTER_PROVER)
     ),
-    MessageSpec(MsgRunTask, "user", validate_run_task, execute_run_task, _flat(gas.RUN_TASK)),
+    MessageSpec(MsgUpdateProver, "operator", validate_update_prover, execute_update_prover, _flat(gas.UPDATE_PROVER)),
+    MessageSpec(MsgTopUpBond, "operator", validate_top_up_bond, execute_top_up_bond, _flat(gas.TOP_UP_BOND)),
+    MessageSpec(MsgExitProver, "operator", validate_exit_prover, execute_exit_prover, _flat(gas.EXIT_PROVER)),
+    MessageSpec(MsgRequestTest, "node", validate_request_test, execute_request_test, _flat(gas.REQUEST_TEST)),
+    MessageSpec(
+        MsgRunTask, "user", validate_run_task, execute_run_task, lambda run: gas.RUN_TASK * max(1, run.redundancy)
+    ),
+    MessageSpec(MsgCancelTask, "user", validate_cancel_task, execute_cancel_task, _flat(gas.CANCEL_TASK)),
     MessageSpec(MsgAcceptTasks, "node", validate_accept_tasks, execute_accept_tasks, _per_entry("task_ids")),
     MessageSpec(MsgDeclineTasks, "node", validate_decline_tasks, execute_decline_tasks, _per_entry("entries")),
+    MessageSpec(MsgCommitProofs, "node", validate_commit_proofs, execute_commit_proofs, _per_entry("entries")),
     MessageSpec(MsgSubmitProofs, "node", validate_submit_proofs, execute_submit_proofs, _per_entry("entries")),
     MessageSpec(MsgReportFailure, "node", validate_report_failure, execute_report_failure, _flat(gas.REPORT_FAILURE)),
+    MessageSpec(MsgUpdateParams, "authority", validate_update_params, execute_update_params, _flat(gas.UPDATE_PARAMS)),
     MessageSpec(MsgVotes, "node", validate_votes, execute_votes, _per_entry("commits", "reveals")),
 )
 

@@ -61,7 +61,7 @@ def default_params() -> Params:
             resources=Resources(cpu_millis=64_000, memory_bytes=380 * GIB, gpus=2), ucredit_per_hour=840_000
         ),
         credit_price_umill=_MICRO,
-        subsidy_bp=1_000,
+        subsidy_bp=200,
         gas_price_umill=25,
         tx_bytes_max=1 << 20,
         deploy_fee_per_kib=_MICRO,
@@ -70,6 +70,9 @@ def default_params() -> Params:
         verifier_time_limit_max_s=600,
         blob_max_bytes=64 * GIB,
         inflation_per_block=0,
+        capacity_time_limit_s=20,
+        capacity_grace_ms=5 * SECOND_MS,
+        test_retry_ms=10 * MINUTE_MS,
     )
 
 
@@ -87,6 +90,14 @@ def validate_params(params: Params) -> None:
         raise ParamsError(
             f"prover_share_bp, verifier_share_bp and network_share_bp sum to {split} instead of {BASIS_POINTS}"
         )
+    paid_bp = (params.prover_share_bp + params.verifier_share_bp) * (BASIS_POINTS + params.subsidy_bp)
+    if paid_bp > BASIS_POINTS * BASIS_POINTS:
+        raise ParamsError(
+            f"subsidy_bp is {params.subsidy_bp}: with it a task would pay out more than its fee, "
+            "so that buying proofs from oneself empties the network pool"
+        )
+    if params.capacity_program and len(params.capacity_program) != 32:
+        raise ParamsError(f"capacity_program has {len(params.capacity_program)} bytes instead of a program id's 32")
     cpu, gpu = params.cpu_node, params.gpu_node
     for name, node in (("cpu_node", cpu), ("gpu_node", gpu)):
         if not (node.resources.cpu_millis and node.resources.memory_bytes):
@@ -133,6 +144,11 @@ _RANGES = (
     ("verifier_time_limit_max_s", 1, _YEARS_MS // SECOND_MS),
     ("blob_max_bytes", 1, 1 << 50),
     ("inflation_per_block", 0, MAX_AMOUNT),
+    # Half of a slash of at least the fee makes good for what the refund took: no more than that can be refunded.
+    ("refund_on_fallback_bp", 0, BASIS_POINTS // 2),
+    ("capacity_time_limit_s", 1, 3_600),
+    ("capacity_grace_ms", 0, 600 * SECOND_MS),
+    ("test_retry_ms", 0, _YEARS_MS),
 )
 _SHARES = (
     "prover_share_bp",

@@ -65,6 +65,7 @@ _QUERIES: Final = MappingProxyType(
         "/proofmill.credits.v1.Query/Pools": _Query(credits_pb.QueryPoolsRequest, bank_queries.query_pools),
         "/proofmill.params.v1.Query/Params": _Query(params_pb.QueryParamsRequest, bank_queries.query_chain_params),
         f"{_PROGRAM}Program": _Query(program_pb.QueryProgramRequest, program_queries.query_program),
+        f"{_PROGRAM}ProgramStats": _Query(program_pb.QueryProgramStatsRequest, program_queries.query_program_stats),
         f"{_PROGRAM}Programs": _Query(program_pb.QueryProgramsRequest, program_queries.query_programs),
         f"{_PROVER}Prover": _Query(prover_pb.QueryProverRequest, prover_queries.query_prover),
         f"{_PROVER}Provers": _Query(prover_pb.QueryProversRequest, prover_queries.query_provers),

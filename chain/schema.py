@@ -38,6 +38,8 @@ AUTHORITY: Final = Item(b"\x02", "authority", StringValue)
 LAST_BLOCK_HASH: Final = Item(b"\x03", "last_block_hash", BytesValue)
 # Unix milliseconds, for what is asked between blocks.
 LAST_BLOCK_TIME: Final = Item(b"\x05", "last_block_time", U64Value)
+# Every version there ever was: a task keeps to the one it was escrowed under. PARAMS is the last.
+PARAMS_VERSIONS: Final = Map(b"\x06", "params_versions", U32, Proto(params_pb.Params))
 VALIDATOR_OPERATORS: Final = Map(b"\x04", "validator_operators", ADDRESS, BytesValue)
 
 # Money.
@@ -51,18 +53,26 @@ PROGRAMS_BY_NAME: Final[Index[str, bytes, program_pb.Program]] = Index(
 )
 PROGRAMS: Final = IndexedMap(b"\x20", "programs", HASH, Proto(program_pb.Program), (PROGRAMS_BY_NAME,))
 
+# (program, class of CPU, GPUs)
+PROGRAM_STATS: Final = Map(b"\x22", "program_stats", Triple(HASH, U32, U32), Proto(program_pb.ProgramStats))
+
 # Provers. ACTIVE_PROVERS is dense: positions 0 … ACTIVE_COUNT − 1.
 PROVERS: Final = Map(b"\x30", "provers", ADDRESS, Proto(prover_pb.Prover))
 PROVERS_BY_NODE: Final = Map(b"\x31", "provers_by_node", ADDRESS, BytesValue)
 ACTIVE_PROVERS: Final = Map(b"\x32", "active_provers", U64, BytesValue)
 ACTIVE_COUNT: Final = Item(b"\x33", "active_count", U64Value)
-# (operator, kind, task): what each prover owes now.
-DUTIES: Final = KeySet(b"\x34", "duties", Triple(ADDRESS, U32, U64))
+# (operator, kind, task, verification round or 0): what each prover owes now.
+DUTIES: Final = KeySet(b"\x34", "duties", Quad(ADDRESS, U32, U64, U32))
+
+# (block time in ms, kind, operator): what happens to a prover when time passes.
+PROVER_DEADLINES: Final = KeySet(b"\x35", "prover_deadlines", Triple(U64, U32, ADDRESS))
+# Those whose capacity test begins with the next block.
+TESTS_READY: Final = KeySet(b"\x36", "tests_ready", ADDRESS)
 
 # Tasks.
 TASK_IDS: Final = Sequence(b"\x40", "task_ids")
 TASKS_BY_USER: Final[Index[bytes, int, task_pb.Task]] = Index(
-    b"\x49", "tasks_by_user", ADDRESS, lambda _id, task: (decode_address(task.user),)
+    b"\x49", "tasks_by_user", ADDRESS, lambda _id, task: (decode_address(task.user),) if task.user else ()
 )
 TASKS: Final = IndexedMap(b"\x41", "tasks", U64, Proto(task_pb.Task), (TASKS_BY_USER,))
 PROGRESS: Final = Map(b"\x42", "progress", U64, Proto(task_pb.Progress))
@@ -72,12 +82,12 @@ _SERVICE_ORDER: Final = Quad(U64, U32, HASH, U64)
 PENDING: Final = KeySet(b"\x44", "pending", _SERVICE_ORDER)
 # Where the next block goes on looking, if the last one couldn't look at all that wait.
 PENDING_NEXT: Final = Item(b"\x4a", "pending_next", KeyValue(_SERVICE_ORDER))
-# (height, task): offers that expire when a block of that height begins.
-OFFER_DEADLINES: Final = KeySet(b"\x45", "offer_deadlines", Pair(U64, U64))
-# (block time in ms, kind, task): what happens when the first block after one of that time or a later one begins.
-DEADLINES: Final = KeySet(b"\x46", "deadlines", Triple(U64, U32, U64))
-# Proved in the last block: their committees are drawn in this one.
-PROVED: Final = KeySet(b"\x47", "proved", U64)
+# (height, task, operator): offers that expire when a block of that height begins.
+OFFER_DEADLINES: Final = KeySet(b"\x45", "offer_deadlines", Triple(U64, U64, ADDRESS))
+# (block time in ms, kind, task, operator or none): due in the first block after one of that time or a later one.
+DEADLINES: Final = KeySet(b"\x46", "deadlines", Quad(U64, U32, U64, ADDRESS))
+# (task, prover): proofs whose committee is drawn in the next block.
+PROVED: Final = KeySet(b"\x47", "proved", Pair(U64, ADDRESS))
 # The verdict became final in the last block: settled in this one.
 DECIDED: Final = KeySet(b"\x48", "decided", U64)
 
@@ -87,6 +97,7 @@ VOTES: Final = Map(b"\x51", "votes", Triple(U64, U32, ADDRESS), Proto(verificati
 
 COLLECTIONS: Final[tuple[Collection, ...]] = (
     PARAMS,
+    PARAMS_VERSIONS,
     AUTHORITY,
     LAST_BLOCK_HASH,
     LAST_BLOCK_TIME,
@@ -95,11 +106,14 @@ COLLECTIONS: Final[tuple[Collection, ...]] = (
     ACCOUNT_NUMBERS,
     POOLS,
     PROGRAMS,
+    PROGRAM_STATS,
     PROVERS,
     PROVERS_BY_NODE,
     ACTIVE_PROVERS,
     ACTIVE_COUNT,
     DUTIES,
+    PROVER_DEADLINES,
+    TESTS_READY,
     TASK_IDS,
     TASKS,
     PROGRESS,

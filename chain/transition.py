@@ -10,10 +10,12 @@ from cosmos.base.abci.v1beta1.abci_pb2 import TxMsgData
 from chain import schema
 from chain.ante import decode_sized, process_ante
 from chain.beacon import compute_beacon
+from chain.capacity.schedule import begin_tests, check_idle, draw_tests
 from chain.context import BlockEnv, Context
 from chain.errors import INTERNAL, TxError
 from chain.gas import BLOCK_MAX_GAS
 from chain.genesis import apply_genesis, parse_genesis
+from chain.prover.lifecycle import ProverDeadline, complete_exit, take_due_provers
 from chain.settlement.failure import give_up_queueing, miss_proof_deadline
 from chain.settlement.settle import settle_decided
 from chain.state.errors import StateError
@@ -21,7 +23,7 @@ from chain.state.kv import MemoryKV
 from chain.state.merkle import Tree
 from chain.state.overlay import Overlay
 from chain.task.assign import assign_pending, expire_offers
-from chain.task.deadlines import Deadline, take_due
+from chain.task.deadlines import Deadline, take, take_due
 from chain.tx import decode_tx
 from chain.validator.rewards import CommitVote, pay_validators
 from chain.verification.rounds import draw_committees, end_commit_window, end_reveal_window
@@ -110,17 +112,30 @@ def begin_block(context: Context, votes: tuple[CommitVote, ...], due_ms: int) ->
     settle_decided(context)
     # First, so that a task whose offers outlasted its queue timeout ends instead of being offered on and on.
     expire_offers(context)
-    for deadline, task_id in take_due(context.kv, due_ms):
-        if deadline == Deadline.QUEUE:
-            give_up_queueing(context, task_id)
-        elif deadline == Deadline.PROOF:
-            miss_proof_deadline(context, task_id)
-        elif deadline == Deadline.COMMIT:
-            end_commit_window(context, task_id)
-        elif deadline == Deadline.REVEAL:
-            end_reveal_window(context, task_id)
+    for row in take_due(context.kv, due_ms):
+        if take(context.kv, row):
+            _meet_deadline(context, row)
+    for what, operator in take_due_provers(context.kv, due_ms):
+        if what == ProverDeadline.IDLE:
+            check_idle(context, operator)
+        elif what == ProverDeadline.EXIT:
+            complete_exit(context, operator)
     draw_committees(context)
+    begin_tests(context)
+    draw_tests(context)
     assign_pending(context)
+
+
+def _meet_deadline(context: Context, row: tuple[int, Deadline, int, bytes]) -> None:
+    _, deadline, task_id, prover = row
+    if deadline == Deadline.QUEUE:
+        give_up_queueing(context, task_id)
+    elif deadline == Deadline.PROOF:
+        miss_proof_deadline(context, task_id, prover)
+    elif deadline == Deadline.COMMIT:
+        end_commit_window(context, task_id, prover)
+    elif deadline == Deadline.REVEAL:
+        end_reveal_window(context, task_id, prover)
 
 
 def deliver_tx(context: Context, raw: bytes, signatures: SignatureCache) -> TxResult:

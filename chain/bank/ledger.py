@@ -76,6 +76,30 @@ def bond_umill(kv: KV, operator: bytes, amount: int) -> None:
     schema.POOLS.set(kv, pools)
 
 
+def unbond_umill(kv: KV, operator: bytes, amount: int) -> None:
+    """Give a prover's bond, or part of it, back to the operator's account."""
+    pools = get_pools(kv)
+    pools.bonds_umill -= amount
+    schema.POOLS.set(kv, pools)
+    add_umill(kv, operator, amount)
+
+
+def burn_bond(kv: KV, amount: int) -> None:
+    """Destroy bonded umill: the burned half of a slash."""
+    pools = get_pools(kv)
+    pools.bonds_umill -= amount
+    pools.umill_supply -= amount
+    schema.POOLS.set(kv, pools)
+
+
+def pool_bond(kv: KV, amount: int) -> None:
+    """Move slashed umill from the bonds to the network pool."""
+    pools = get_pools(kv)
+    pools.bonds_umill -= amount
+    pools.network_umill += amount
+    schema.POOLS.set(kv, pools)
+
+
 def mint_umill(kv: KV, address: bytes, wanted: int) -> int:
     """Up to `wanted` new coins for an account, as far as the supply may grow; returns how many."""
     pools = get_pools(kv)

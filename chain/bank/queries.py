@@ -73,8 +73,13 @@ def query_pools(context: QueryContext, _request: credits_pb.QueryPoolsRequest) -
     return credits_pb.QueryPoolsResponse(pools=get_pools(context.kv))
 
 
-def query_chain_params(context: QueryContext, _request: params_pb.QueryParamsRequest) -> params_pb.QueryParamsResponse:
-    return params_pb.QueryParamsResponse(params=schema.PARAMS.require(context.kv))
+def query_chain_params(context: QueryContext, request: params_pb.QueryParamsRequest) -> params_pb.QueryParamsResponse:
+    if not request.version:
+        return params_pb.QueryParamsResponse(params=schema.PARAMS.require(context.kv))
+    params = schema.PARAMS_VERSIONS.get(context.kv, request.version)
+    if params is None:
+        raise NOT_FOUND.error(f"there is no version {request.version} of the parameters")
+    return params_pb.QueryParamsResponse(params=params)
 
 
 def _balances(kv: KVReader, address: str) -> list[Coin]:

@@ -9,6 +9,8 @@ from proofmill.program.v1.query_pb2 import (
     QueryProgramResponse,
     QueryProgramsRequest,
     QueryProgramsResponse,
+    QueryProgramStatsRequest,
+    QueryProgramStatsResponse,
 )
 
 from chain import schema
@@ -28,6 +30,12 @@ PREFIX_DIGITS_MIN = 8
 
 def query_program(context: QueryContext, request: QueryProgramRequest) -> QueryProgramResponse:
     return QueryProgramResponse(program=find_program(context.kv, request.program_id))
+
+
+def query_program_stats(context: QueryContext, request: QueryProgramStatsRequest) -> QueryProgramStatsResponse:
+    program = find_program(context.kv, request.program_id)
+    rows = schema.PROGRAM_STATS.iterate(context.kv, prefix_of=(program.id,))
+    return QueryProgramStatsResponse(stats=[stats for _, stats in rows])
 
 
 def query_programs(context: QueryContext, request: QueryProgramsRequest) -> QueryProgramsResponse:

@@ -40,7 +40,8 @@ def draw_prover(
         if operator in passed_over:
             continue
         prover = schema.PROVERS.require(kv, operator)
-        if not fits(resources, free_resources(prover)):
+        # Whose test is due gets no work, so that its running work ends and the test can begin.
+        if prover.test_due or not fits(resources, free_resources(prover)):
             continue
         if prover.last_assigned_height + 1 != height:
             return (operator, prover), looked

@@ -5,18 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proofmill.prover.v1.event_pb2 import EventProverRegistered
-from proofmill.prover.v1.state_pb2 import PROVER_STATUS_JOINING, Prover
+from proofmill.prover.v1.state_pb2 import PROVER_STATUS_EXITED, PROVER_STATUS_JOINING, Prover
 from proofmill.prover.v1.tx_pb2 import MsgRegisterProver, MsgRegisterProverResponse
+from proofmill.task.v1.state_pb2 import TEST_KIND_JOIN
 from proofmill.types.v1.types_pb2 import Resources
 
 from chain import schema
 from chain.address import decode_address
 from chain.amount import MAX_AMOUNT, format_amount
 from chain.bank.ledger import bond_umill
+from chain.capacity.schedule import mark_due
 from chain.errors import BOND_TOO_SMALL, NODE_KEY_TAKEN, PROVER_EXISTS, PROVER_INVALID
 from chain.fields import check_address, check_resources, check_text, check_urls
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chain.context import Context
     from chain.state.kv import KV
 
@@ -27,13 +31,17 @@ def validate_register_prover(message: MsgRegisterProver) -> None:
     check_address(message.operator, "operator")
     check_address(message.node, "node")
     check_resources(message.resources, "resources", PROVER_INVALID)
-    check_urls(message.endpoints, "endpoints", PROVER_INVALID, required=True)
-    for endpoint in message.endpoints:
-        if not endpoint.startswith(("http://", "https://")):
-            raise PROVER_INVALID.error(f"the endpoint {endpoint[:80]!r} is not an http or https URL")
+    check_endpoints(message.endpoints)
     check_text(message.region, "region", REGION_BYTES_MAX, PROVER_INVALID)
     if message.bond > MAX_AMOUNT:
         raise PROVER_INVALID.error(f"bond is {message.bond} umill, more than {MAX_AMOUNT}")
+
+
+def check_endpoints(endpoints: Sequence[str]) -> None:
+    check_urls(endpoints, "endpoints", PROVER_INVALID, required=True)
+    for endpoint in endpoints:
+        if not endpoint.startswith(("http://", "https://")):
+            raise PROVER_INVALID.error(f"the endpoint {endpoint[:80]!r} is not an http or https URL")
 
 
 def execute_register_prover(context: Context, message: MsgRegisterProver) -> MsgRegisterProverResponse:
@@ -56,6 +64,8 @@ def execute_register_prover(context: Context, message: MsgRegisterProver) -> Msg
         status=PROVER_STATUS_JOINING,
         registered_height=context.block.height,
     )
+    if context.params.capacity_program:
+        mark_due(context, operator, prover, TEST_KIND_JOIN)
     schema.PROVERS.set(kv, operator, prover)
     schema.PROVERS_BY_NODE.set(kv, decode_address(message.node), operator)
     context.emit(EventProverRegistered(operator=message.operator, node=message.node, bond=message.bond))
@@ -64,7 +74,8 @@ def execute_register_prover(context: Context, message: MsgRegisterProver) -> Msg
 
 def check_is_new(kv: KV, operator: bytes, node: bytes) -> None:
     """PROVER_EXISTS or NODE_KEY_TAKEN if either key already stands for a prover."""
-    if schema.PROVERS.has(kv, operator):
+    prover = schema.PROVERS.get(kv, operator)
+    if prover is not None and prover.status != PROVER_STATUS_EXITED:
         raise PROVER_EXISTS.error("this operator has already registered a prover: use another key for another prover")
     if schema.PROVERS_BY_NODE.has(kv, node):
         raise NODE_KEY_TAKEN.error("this node key already belongs to a prover: each prover needs a node key of its own")

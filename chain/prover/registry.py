@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proofmill.prover.v1.event_pb2 import EventProverMissed
 from proofmill.prover.v1.state_pb2 import PROVER_STATUS_ACTIVE, Prover
 from proofmill.types.v1.types_pb2 import Resources
 
@@ -13,7 +12,6 @@ from chain.address import decode_address
 from chain.errors import PROVER_NOT_FOUND
 
 if TYPE_CHECKING:
-    from chain.context import Context
     from chain.state.kv import KV, KVReader
 
 
@@ -37,6 +35,25 @@ def activate(kv: KV, operator: bytes, prover: Prover) -> None:
     schema.ACTIVE_PROVERS.set(kv, count, operator)
     schema.ACTIVE_COUNT.set(kv, count + 1)
     schema.PROVERS.set(kv, operator, prover)
+
+
+def deactivate(kv: KV, prover: Prover) -> None:
+    """Take a prover out of the array, the last one takes its place; the caller stores the prover and its new status."""
+    last = get_active_count(kv) - 1
+    if prover.active_index != last:
+        moved = schema.ACTIVE_PROVERS.require(kv, last)
+        row = schema.PROVERS.require(kv, moved)
+        row.active_index = prover.active_index
+        schema.PROVERS.set(kv, moved, row)
+        schema.ACTIVE_PROVERS.set(kv, prover.active_index, moved)
+    schema.ACTIVE_PROVERS.delete(kv, last)
+    schema.ACTIVE_COUNT.set(kv, last)
+    prover.active_index = 0
+
+
+def is_idle(prover: Prover) -> bool:
+    """Whether no assignment, nor a test, holds any of its resources."""
+    return not prover.used.cpu_millis
 
 
 def free_resources(prover: Prover) -> Resources:
@@ -64,23 +81,3 @@ def release(prover: Prover, resources: Resources) -> None:
 def count_recent(times_ms: list[int], now_ms: int, window_ms: int) -> list[int]:
     """Those of the times that are less than a window ago."""
     return [time for time in times_ms if time + window_ms > now_ms]
-
-
-def record_miss(context: Context, prover: Prover, task_id: int, reason: str) -> None:
-    """Count a miss against a prover; the caller stores it."""
-    params, now = context.params, context.block.time_ms
-    misses = [*count_recent(list(prover.misses_ms), now, params.miss_window_ms), now]
-    # Beyond the number that jails, more of them say nothing new.
-    prover.misses_ms[:] = misses[-params.misses_to_jail :]
-    context.emit(EventProverMissed(operator=prover.operator, task_id=task_id, reason=reason))
-
-
-def record_decline(context: Context, prover: Prover, task_id: int) -> None:
-    """Count a decline, or a miss where the prover has no declines left; the caller stores it."""
-    params, now = context.params, context.block.time_ms
-    declines = count_recent(list(prover.declines_ms), now, params.decline_window_ms)
-    if len(declines) >= params.decline_limit:
-        record_miss(context, prover, task_id, "declined beyond the limit")
-    else:
-        declines.append(now)
-    prover.declines_ms[:] = declines

@@ -1,4 +1,4 @@
-"""Settlement in the block after the verdict is final: protocol §6.8 and §8 "On a valid proof".
+"""Settlement in the block after the verdict is final: protocol §6.8 and §8.
 
 All shares are floored; what flooring leaves over is burned with the network's share, so the escrow always comes out
 exactly. Credits that somebody earned are burned and umill minted for them, at the price fixed when the task was
@@ -9,33 +9,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proofmill.prover.v1.state_pb2 import TEST_RESULT_PASSED, TEST_RESULT_UNDECIDED
 from proofmill.task.v1.state_pb2 import (
-    PAYOUT_KIND_BURN,
     PAYOUT_KIND_PROVER_REWARD,
-    PAYOUT_KIND_SUBSIDY,
     PAYOUT_KIND_VERIFIER_REWARD,
     TASK_STATUS_DONE,
     TASK_STATUS_UNDECIDED,
     VERDICT_INCONCLUSIVE,
     VERDICT_INVALID,
-    VERDICT_UNSPECIFIED,
     VERDICT_VALID,
-    Payout,
-    PayoutKind,
 )
 
 from chain import schema
-from chain.address import decode_address, encode_address
-from chain.bank.ledger import burn_escrow, mint_umill, pay_subsidy
+from chain.bank.ledger import pool_bond
+from chain.capacity.result import record_result
 from chain.params import BASIS_POINTS
-from chain.settlement.failure import fail_task, finish_task, refund_task
+from chain.program.stats import record_success
+from chain.settlement.failure import FALLBACK, end_refunded, fail_attempt
+from chain.settlement.faults import punish
+from chain.settlement.payouts import burn_rest, finish_task, get_escrowed, reward, umill_worth
+from chain.settlement.votes import get_voters_for, punish_voters
+from chain.task.attempt import get_attempt, hold_fault
 
 if TYPE_CHECKING:
     from proofmill.task.v1.state_pb2 import Progress, Task
 
     from chain.context import Context
-
-_UCREDIT_PER_CREDIT = 1_000_000
 
 
 def settle_decided(context: Context) -> None:
@@ -45,58 +44,75 @@ def settle_decided(context: Context) -> None:
         schema.DECIDED.delete(kv, task_id)
         task = schema.TASKS.require(kv, task_id)
         progress = schema.PROGRESS.require(kv, task_id)
+        rows = get_attempt(kv, task_id, progress.attempt)
+        punish_voters(context, task, progress, rows)
+        for operator, row in rows:
+            if row.verdict == VERDICT_INVALID:
+                hold_fault(context, task, operator, row)
         if progress.verdict == VERDICT_VALID:
-            _pay(context, task, progress)
+            _settle_valid(context, task, progress)
         elif progress.verdict == VERDICT_INVALID:
-            _blame_prover(context, progress)
-            fail_task(context, task, progress, "the committee found the proof invalid")
-        elif progress.verdict == VERDICT_INCONCLUSIVE:
-            refund_task(
-                context, task, progress, TASK_STATUS_UNDECIDED, "the committee could not run the verifier to a verdict"
-            )
-        elif progress.verdict == VERDICT_UNSPECIFIED:
-            refund_task(context, task, progress, TASK_STATUS_UNDECIDED, "no committee reached a quorum")
+            fail_attempt(context, task, progress, "the committee found the proof invalid")
+        else:
+            _settle_undecided(context, task, progress)
+
+
+def _settle_valid(context: Context, task: Task, progress: Progress) -> None:
+    reason = "the committee found the proof valid"
+    if task.test:
+        record_result(context, task, progress, TEST_RESULT_PASSED, reason)
+    else:
+        _pay(context, task, progress)
+    finish_task(context, task, progress, TASK_STATUS_DONE, reason)
+
+
+def _settle_undecided(context: Context, task: Task, progress: Progress) -> None:
+    reason = "no committee reached a quorum"
+    if progress.verdict == VERDICT_INCONCLUSIVE:
+        reason = "the committee could not run the verifier to a verdict"
+    if task.test:
+        record_result(context, task, progress, TEST_RESULT_UNDECIDED, reason)
+    end_refunded(context, task, progress, TASK_STATUS_UNDECIDED, reason)
 
 
 def _pay(context: Context, task: Task, progress: Progress) -> None:
-    kv, terms = context.kv, task.terms
-    prover = decode_address(progress.prover)
-    winners = [
-        voter
-        for (_, _, voter), vote in schema.VOTES.iterate(kv, prefix_of=(task.id, progress.round))
-        if vote.verdict == VERDICT_VALID
-    ]
-    prover_reward = task.fee * terms.prover_share_bp // BASIS_POINTS
-    # The quorum makes sure that there is a winner.
-    verifier_reward = task.fee * terms.verifier_share_bp // BASIS_POINTS // len(winners)
-    burn_escrow(kv, task.fee)
-    _reward(context, task, progress, prover, prover_reward, PAYOUT_KIND_PROVER_REWARD)
-    for voter in winners:
-        _reward(context, task, progress, voter, verifier_reward, PAYOUT_KIND_VERIFIER_REWARD)
-    burned = task.fee - prover_reward - verifier_reward * len(winners)
-    progress.payouts.append(Payout(kind=PAYOUT_KIND_BURN, ucredit=burned))
-    finish_task(context, task, progress, TASK_STATUS_DONE, "the committee found the proof valid")
+    """The provers with a valid proof and the voters who said so share what is in the escrow.
+
+    After a fallback they also get their shares of what the refund took, out of the first prover's slash, as far as
+    that reaches; then those who found the first proof invalid get theirs; the rest is the network pool's.
+    """
+    kv, terms = context.kv, context.terms(task)
+    rows = get_attempt(kv, task.id, progress.attempt)
+    valid = [(operator, row) for operator, row in rows if row.verdict == VERDICT_VALID]
+    # The quorum makes sure that there is one.
+    voters = get_voters_for(kv, task.id, rows, VERDICT_VALID)
+    escrowed = get_escrowed(task, progress)
+    harmed = punish(context, task, progress)
+    missing = min(umill_worth(context, task, task.fee - escrowed), harmed)
+    left = harmed
+    for operators, share_bp, kind in (
+        ([operator for operator, _ in valid], terms.prover_share_bp, PAYOUT_KIND_PROVER_REWARD),
+        (voters, terms.verifier_share_bp, PAYOUT_KIND_VERIFIER_REWARD),
+    ):
+        each = escrowed * share_bp // BASIS_POINTS // len(operators)
+        made_up = missing * share_bp // BASIS_POINTS // len(operators)
+        for operator in operators:
+            reward(context, task, progress, operator, kind, each, made_up)
+        left -= made_up * len(operators)
+    if progress.attempt == FALLBACK:
+        left -= _pay_finders(context, task, progress, left)
+    pool_bond(kv, left)
+    burn_rest(context, task, progress)
+    record_success(kv, task, [row.proof.usage for _, row in valid])
 
 
-def _reward(context: Context, task: Task, progress: Progress, operator: bytes, ucredit: int, kind: PayoutKind) -> None:
-    """Mint one share for an operator, with the network pool's subsidy on top, and count it."""
-    kv, recipient = context.kv, encode_address(operator)
-    umill = mint_umill(kv, operator, ucredit * task.terms.credit_price_umill // _UCREDIT_PER_CREDIT)
-    progress.payouts.append(Payout(kind=kind, recipient=recipient, ucredit=ucredit, umill=umill))
-    subsidy = pay_subsidy(kv, operator, umill * task.terms.subsidy_bp // BASIS_POINTS)
-    if subsidy:
-        progress.payouts.append(Payout(kind=PAYOUT_KIND_SUBSIDY, recipient=recipient, umill=subsidy))
-    prover = schema.PROVERS.require(kv, operator)
-    prover.earned_umill += umill + subsidy
-    if kind == PAYOUT_KIND_PROVER_REWARD:
-        prover.tasks_proved += 1
-    else:
-        prover.votes_rewarded += 1
-    schema.PROVERS.set(kv, operator, prover)
-
-
-def _blame_prover(context: Context, progress: Progress) -> None:
-    operator = decode_address(progress.prover)
-    prover = schema.PROVERS.require(context.kv, operator)
-    prover.tasks_failed += 1
-    schema.PROVERS.set(context.kv, operator, prover)
+def _pay_finders(context: Context, task: Task, progress: Progress, available: int) -> int:
+    """The verifiers' share, out of a slash, for those who found the first attempt's proof invalid; the umill paid."""
+    finders = get_voters_for(context.kv, task.id, get_attempt(context.kv, task.id, FALLBACK - 1), VERDICT_INVALID)
+    if not finders:
+        return 0
+    share = task.fee * context.terms(task).verifier_share_bp // BASIS_POINTS
+    each = min(umill_worth(context, task, share), available) // len(finders)
+    for operator in finders:
+        reward(context, task, progress, operator, PAYOUT_KIND_VERIFIER_REWARD, 0, each)
+    return each * len(finders)

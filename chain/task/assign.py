@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from proofmill.program.v1.state_pb2 import PROGRAM_STATUS_BLOCKED
 from proofmill.task.v1.event_pb2 import EventOfferExpired, EventTaskOffered
-from proofmill.task.v1.state_pb2 import (
-    ASSIGNMENT_STATUS_EXPIRED,
-    ASSIGNMENT_STATUS_OFFERED,
-    TASK_STATUS_OFFERED,
-    TASK_STATUS_PENDING,
-    Assignment,
-)
+from proofmill.task.v1.state_pb2 import ASSIGNMENT_STATUS_EXPIRED, ASSIGNMENT_STATUS_OFFERED, Assignment
 
 from chain import schema
-from chain.address import decode_address
 from chain.fields import fits
 from chain.prover.draw import draw_prover
-from chain.prover.duties import Duty, add_duty, remove_duty
-from chain.prover.registry import record_miss, release, reserve
-from chain.task.deadlines import Deadline, clear_deadline, set_deadline
-from chain.task.pending import dequeue, enqueue
+from chain.prover.duties import Duty, add_duty
+from chain.prover.misses import record_miss
+from chain.prover.registry import reserve
+from chain.settlement.failure import FALLBACK, give_up_blocked
+from chain.task.attempt import close_slots, end_assignment, open_slots, refresh
 from chain.task.store import require_assignment
 
 if TYPE_CHECKING:
@@ -36,6 +32,18 @@ if TYPE_CHECKING:
 _SIZES_REMEMBERED: Final = 16
 
 
+@dataclass(slots=True)
+class _Budget:
+    """What a block may still do, and what it found out on the way."""
+
+    offers: int
+    looks: int
+    hopeless: list[Resources] = field(default_factory=list)
+    # The tasks of one program follow each other, so its row is read once.
+    program_id: bytes = b""
+    blocked: bool = False
+
+
 def assign_pending(context: Context) -> None:
     """Offer as many pending tasks as the parameters allow, in the order of service.
 
@@ -45,32 +53,15 @@ def assign_pending(context: Context) -> None:
     """
     kv, params = context.kv, context.params
     visits = params.assignments_per_block_max * 4
-    looks_left = params.assignments_per_block_max * 8 + params.draw_looks_max
-    hopeless: list[Resources] = []
-    assigned = 0
+    budget = _Budget(params.assignments_per_block_max, params.assignments_per_block_max * 8 + params.draw_looks_max)
     go_on = None
     for visited, key in enumerate(_get_waiting(kv, visits + 1)):
-        if assigned == params.assignments_per_block_max:
+        if not budget.offers:
             break
-        if visited == visits or looks_left <= 0:
+        if visited == visits or budget.looks <= 0:
             go_on = key
             break
-        task_id = key[3]
-        task = schema.TASKS.require(kv, task_id)
-        if any(fits(size, task.resources) for size in hopeless):
-            continue
-        progress = schema.PROGRESS.require(kv, task_id)
-        passed_over = frozenset(decode_address(operator) for operator in progress.passed_over)
-        found, looked = draw_prover(
-            context, task_id, len(passed_over), task.resources, passed_over, min(looks_left, params.draw_looks_max)
-        )
-        looks_left -= looked
-        if found is None:
-            if not passed_over and len(hopeless) < _SIZES_REMEMBERED:
-                hopeless.append(task.resources)
-            continue
-        _offer(context, task, progress, *found)
-        assigned += 1
+        _serve(context, schema.TASKS.require(kv, key[3]), budget)
     if go_on is not None:
         schema.PENDING_NEXT.set(kv, go_on)
     elif schema.PENDING_NEXT.get(kv) is not None:
@@ -86,13 +77,48 @@ def _get_waiting(kv: KVReader, count: int) -> list[tuple[int, int, bytes, int]]:
     return keys
 
 
+def _serve(context: Context, task: Task, budget: _Budget) -> None:
+    """Offer one task to as many provers as it still wants, as far as they are found."""
+    kv, limit = context.kv, context.params.draw_looks_max
+    if any(fits(size, task.resources) for size in budget.hopeless):
+        return
+    if task.program_id != budget.program_id:
+        budget.program_id = task.program_id
+        budget.blocked = schema.PROGRAMS.require(kv, task.program_id).status == PROGRAM_STATUS_BLOCKED
+    progress = schema.PROGRESS.require(kv, task.id)
+    # Whoever was drawn for a task once isn't drawn for it again.
+    drawn = {key[1]: None for key in schema.ASSIGNMENTS.keys(kv, prefix_of=(task.id,))}
+    if budget.blocked and not drawn:
+        give_up_blocked(context, task, progress)
+        return
+    wanted = progress.slots_open
+    while wanted and budget.offers and budget.looks > 0:
+        found, looked = draw_prover(context, task.id, len(drawn), task.resources, drawn, min(budget.looks, limit))
+        budget.looks -= looked
+        if found is None:
+            if not drawn and len(budget.hopeless) < _SIZES_REMEMBERED:
+                budget.hopeless.append(task.resources)
+            break
+        _offer(context, task, progress, *found)
+        drawn[found[0]] = None
+        budget.offers -= 1
+        wanted -= 1
+    if wanted == progress.slots_open:
+        return
+    if wanted:
+        progress.slots_open = wanted
+    else:
+        close_slots(kv, task, progress)
+    refresh(kv, task, progress)
+    schema.PROGRESS.set(kv, task.id, progress)
+
+
 def _offer(context: Context, task: Task, progress: Progress, operator: bytes, prover: Prover) -> None:
     kv, height = context.kv, context.block.height
-    accept_by = height + context.params.accept_window_blocks
-    dequeue(kv, task)
-    clear_deadline(kv, task.queue_deadline_ms, Deadline.QUEUE, task.id)
+    accept_by = height + context.terms(task).accept_window_blocks
     reserve(prover, task.resources)
     prover.last_assigned_height = height
+    prover.last_busy_ms = context.block.time_ms
     schema.PROVERS.set(kv, operator, prover)
     assignment = Assignment(
         task_id=task.id,
@@ -100,55 +126,36 @@ def _offer(context: Context, task: Task, progress: Progress, operator: bytes, pr
         status=ASSIGNMENT_STATUS_OFFERED,
         offered_height=height,
         accept_by_height=accept_by,
+        attempt=progress.attempt,
+        commit_first=task.redundancy > 1 or progress.attempt == FALLBACK,
+        held=task.resources,
     )
     schema.ASSIGNMENTS.set(kv, (task.id, operator), assignment)
-    schema.OFFER_DEADLINES.add(kv, (accept_by + 1, task.id))
+    schema.OFFER_DEADLINES.add(kv, (accept_by + 1, task.id, operator))
     add_duty(kv, operator, Duty.ASSIGNMENT, task.id)
-    progress.status = TASK_STATUS_OFFERED
-    progress.prover = prover.operator
-    progress.offered_height = height
-    schema.PROGRESS.set(kv, task.id, progress)
     context.emit(EventTaskOffered(task_id=task.id, prover=prover.operator, accept_by_height=accept_by))
 
 
 def expire_offers(context: Context) -> None:
     """Take back the offers whose window has passed: a miss, and another prover is drawn in this very block."""
     kv = context.kv
-    due = list(schema.OFFER_DEADLINES.keys(kv, end=(context.block.height + 1, 0)))
-    for _, task_id in due:
-        task = schema.TASKS.require(kv, task_id)
-        progress = schema.PROGRESS.require(kv, task_id)
-        operator = decode_address(progress.prover)
-        prover = schema.PROVERS.require(kv, operator)
-        record_miss(context, prover, task_id, "let the offer expire")
-        context.emit(EventOfferExpired(task_id=task_id, prover=progress.prover))
-        withdraw_offer(context, task, progress, operator, prover, ASSIGNMENT_STATUS_EXPIRED, "no answer in time")
+    for _, task_id, operator in list(
+        schema.OFFER_DEADLINES.keys(kv, end=(context.block.height + 1, 0, bytes(20)))  # all earlier ones too
+    ):
+        record_miss(context, operator, task_id, "let the offer expire")
+        assignment = require_assignment(kv, task_id, operator)
+        context.emit(EventOfferExpired(task_id=task_id, prover=assignment.prover))
+        withdraw_offer(context, task_id, operator, assignment, ASSIGNMENT_STATUS_EXPIRED, "no answer in time")
 
 
 def withdraw_offer(
-    context: Context,
-    task: Task,
-    progress: Progress,
-    operator: bytes,
-    prover: Prover,
-    status: AssignmentStatus,
-    reason: str,
+    context: Context, task_id: int, operator: bytes, assignment: Assignment, status: AssignmentStatus, reason: str
 ) -> None:
-    """Put an offered task back into the queue; its prover isn't drawn for it again. Stores all that it is given."""
+    """Take an offer back; the task waits for another prover in its place."""
     kv = context.kv
-    assignment = require_assignment(kv, task.id, operator)
-    schema.OFFER_DEADLINES.delete(kv, (assignment.accept_by_height + 1, task.id))
-    assignment.status = status
-    assignment.reason = reason
-    schema.ASSIGNMENTS.set(kv, (task.id, operator), assignment)
-    release(prover, task.resources)
-    schema.PROVERS.set(kv, operator, prover)
-    remove_duty(kv, operator, Duty.ASSIGNMENT, task.id)
-    progress.status = TASK_STATUS_PENDING
-    progress.passed_over.append(progress.prover)
-    progress.prover = ""
-    progress.offered_height = 0
-    schema.PROGRESS.set(kv, task.id, progress)
-    enqueue(kv, task)
-    # The time may have passed while the offer stood: then the task ends when deadlines are next looked at.
-    set_deadline(kv, task.queue_deadline_ms, Deadline.QUEUE, task.id)
+    task = schema.TASKS.require(kv, task_id)
+    progress = schema.PROGRESS.require(kv, task_id)
+    end_assignment(context, task, operator, assignment, status, reason)
+    open_slots(context, task, progress, 1)
+    refresh(kv, task, progress)
+    schema.PROGRESS.set(kv, task_id, progress)

@@ -8,11 +8,7 @@ from proofmill.task.v1.event_pb2 import EventTaskAccepted, EventTaskDeclined
 from proofmill.task.v1.state_pb2 import (
     ASSIGNMENT_STATUS_ACCEPTED,
     ASSIGNMENT_STATUS_DECLINED,
-    ASSIGNMENT_STATUS_FAILED,
     ASSIGNMENT_STATUS_OFFERED,
-    ASSIGNMENT_STATUS_PROVED,
-    ASSIGNMENT_STATUS_TIMED_OUT,
-    TASK_STATUS_RUNNING,
 )
 from proofmill.task.v1.tx_pb2 import (
     Decline,
@@ -25,8 +21,10 @@ from proofmill.task.v1.tx_pb2 import (
 from chain import schema
 from chain.errors import OFFER_CLOSED, TASK_INVALID
 from chain.fields import check_address, check_text
-from chain.prover.registry import get_prover_of_node, record_decline
+from chain.prover.misses import record_decline
+from chain.prover.registry import get_prover_of_node
 from chain.task.assign import withdraw_offer
+from chain.task.attempt import refresh
 from chain.task.deadlines import Deadline, set_deadline
 from chain.task.entries import apply_entries, check_entry_count
 from chain.task.store import require_assignment, require_progress, require_task
@@ -35,12 +33,6 @@ if TYPE_CHECKING:
     from chain.context import Context
 
 REASON_BYTES_MAX = 256
-_ONCE_ACCEPTED = (
-    ASSIGNMENT_STATUS_ACCEPTED,
-    ASSIGNMENT_STATUS_PROVED,
-    ASSIGNMENT_STATUS_FAILED,
-    ASSIGNMENT_STATUS_TIMED_OUT,
-)
 
 
 def validate_accept_tasks(message: MsgAcceptTasks) -> None:
@@ -60,22 +52,20 @@ def _accept(context: Context, operator: bytes, task_id: int) -> None:
     kv, now = context.kv, context.block.time_ms
     task = require_task(kv, task_id)
     assignment = require_assignment(kv, task_id, operator)
-    if assignment.status in _ONCE_ACCEPTED:
+    if assignment.accepted_height:
         return  # a repeat
     if assignment.status != ASSIGNMENT_STATUS_OFFERED:
-        raise OFFER_CLOSED.error(f"the offer of task {task_id} is closed: it expired or was declined")
+        raise OFFER_CLOSED.error(f"the offer of task {task_id} is closed: it expired, was declined or is not needed")
     deadline = now + task.time_limit_s * 1_000 + task.transfer_ms
     assignment.status = ASSIGNMENT_STATUS_ACCEPTED
+    assignment.accepted_height = context.block.height
     assignment.accepted_ms = now
     assignment.deadline_ms = deadline
     schema.ASSIGNMENTS.set(kv, (task_id, operator), assignment)
-    schema.OFFER_DEADLINES.delete(kv, (assignment.accept_by_height + 1, task_id))
-    set_deadline(kv, deadline, Deadline.PROOF, task_id)
+    schema.OFFER_DEADLINES.delete(kv, (assignment.accept_by_height + 1, task_id, operator))
+    set_deadline(kv, deadline, Deadline.PROOF, task_id, operator)
     progress = require_progress(kv, task_id)
-    progress.status = TASK_STATUS_RUNNING
-    progress.accepted_height = context.block.height
-    progress.accepted_ms = now
-    progress.deadline_ms = deadline
+    refresh(kv, task, progress)
     schema.PROGRESS.set(kv, task_id, progress)
     context.emit(EventTaskAccepted(task_id=task_id, prover=assignment.prover, deadline_ms=deadline))
 
@@ -97,14 +87,12 @@ def execute_decline_tasks(context: Context, message: MsgDeclineTasks) -> MsgDecl
 
 def _decline(context: Context, operator: bytes, entry: Decline) -> None:
     kv, task_id = context.kv, entry.task_id
-    task = require_task(kv, task_id)
+    require_task(kv, task_id)
     assignment = require_assignment(kv, task_id, operator)
     if assignment.status == ASSIGNMENT_STATUS_DECLINED:
         return  # a repeat
     if assignment.status != ASSIGNMENT_STATUS_OFFERED:
         raise OFFER_CLOSED.error(f"the offer of task {task_id} is closed: it was answered before or expired")
-    prover = schema.PROVERS.require(kv, operator)
-    record_decline(context, prover, task_id)
-    progress = require_progress(kv, task_id)
-    withdraw_offer(context, task, progress, operator, prover, ASSIGNMENT_STATUS_DECLINED, entry.reason)
+    record_decline(context, operator, task_id)
+    withdraw_offer(context, task_id, operator, assignment, ASSIGNMENT_STATUS_DECLINED, entry.reason)
     context.emit(EventTaskDeclined(task_id=task_id, prover=assignment.prover, reason=entry.reason))

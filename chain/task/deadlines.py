@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from chain import schema
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # In one block: thousands of tasks may have been given the same deadline, to make a block last.
 _DUE_MAX = 5_000
+# In place of a prover, where a deadline is the whole task's.
+WHOLE_TASK: Final = bytes(20)
 
 
 class Deadline(IntEnum):
@@ -25,17 +27,27 @@ class Deadline(IntEnum):
     REVEAL = 4
 
 
-def set_deadline(kv: KV, time_ms: int, deadline: Deadline, task_id: int) -> None:
-    schema.DEADLINES.add(kv, (time_ms, deadline, task_id))
+def set_deadline(kv: KV, time_ms: int, deadline: Deadline, task_id: int, prover: bytes = WHOLE_TASK) -> None:
+    """`prover`: the operator of whom, or on whose proof, something is due."""
+    schema.DEADLINES.add(kv, (time_ms, deadline, task_id, prover))
 
 
-def clear_deadline(kv: KV, time_ms: int, deadline: Deadline, task_id: int) -> None:
-    schema.DEADLINES.delete(kv, (time_ms, deadline, task_id))
+def clear_deadline(kv: KV, time_ms: int, deadline: Deadline, task_id: int, prover: bytes = WHOLE_TASK) -> None:
+    schema.DEADLINES.delete(kv, (time_ms, deadline, task_id, prover))
 
 
-def take_due(kv: KV, due_ms: int) -> list[tuple[Deadline, int]]:
-    """Remove and return what is due at or before `due_ms`, oldest first; what is too much for a block stays."""
-    due = list(islice(schema.DEADLINES.keys(kv, end=(due_ms + 1, 0, 0)), _DUE_MAX))
-    for key in due:
-        schema.DEADLINES.delete(kv, key)
-    return [(Deadline(kind), task_id) for _, kind, task_id in due]
+def take_due(kv: KV, due_ms: int) -> list[tuple[int, Deadline, int, bytes]]:
+    """What is due at or before `due_ms`, oldest first, as (time, kind, task, prover); too much for a block stays.
+
+    A handler may make later ones pointless, so each is removed by `take` only when its turn comes.
+    """
+    due = islice(schema.DEADLINES.keys(kv, end=(due_ms + 1, 0, 0, WHOLE_TASK)), _DUE_MAX)
+    return [(time_ms, Deadline(kind), task_id, prover) for time_ms, kind, task_id, prover in due]
+
+
+def take(kv: KV, row: tuple[int, Deadline, int, bytes]) -> bool:
+    """Remove a due deadline; whether it was still there."""
+    there = schema.DEADLINES.has(kv, row)
+    if there:
+        schema.DEADLINES.delete(kv, row)
+    return there

@@ -23,6 +23,7 @@ from chain.errors import FEE_ABOVE_MAX, TASK_INVALID
 from chain.fields import check_address, check_resources
 from chain.pricing import price
 from chain.program.queries import find_program
+from chain.program.stats import compute_advised_time_limit_s, get_stats
 from chain.query_context import page_range, paginate
 from chain.task.run_handler import check_demand, check_run_limits
 from chain.task.store import require_progress, require_task
@@ -81,7 +82,9 @@ def query_estimate(context: QueryContext, request: QueryEstimateRequest) -> Quer
     fee = price(params, resources, request.time_limit_s, redundancy)
     if fee > MAX_AMOUNT:
         raise FEE_ABOVE_MAX.error(f"the task would cost {fee} ucredit, more than there can be: ask for less")
-    return QueryEstimateResponse(fee=fee, resources=resources)
+    stats = get_stats(context.kv, program.id, resources)
+    advised = 0 if stats is None else compute_advised_time_limit_s(stats)
+    return QueryEstimateResponse(fee=fee, resources=resources, stats=stats, advised_time_limit_s=advised)
 
 
 def _task_ids(kv: KVReader, user: bytes | None, start: bytes, reverse: bool) -> Iterator[int]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from proofmill.program.v1.state_pb2 import PROGRAM_STATUS_ACTIVE
 from proofmill.task.v1.event_pb2 import EventTaskCreated
-from proofmill.task.v1.state_pb2 import TASK_STATUS_PENDING, Input, Progress, Task, Terms
+from proofmill.task.v1.state_pb2 import TASK_STATUS_PENDING, Input, Progress, Task
 from proofmill.task.v1.tx_pb2 import MsgRunTask, MsgRunTaskResponse
 from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENCE_VERIFIER, Resources
 
@@ -25,8 +25,7 @@ from chain.errors import (
 )
 from chain.fields import check_address, check_name, check_resources, check_sha256, check_urls, fits
 from chain.pricing import price
-from chain.task.deadlines import Deadline, set_deadline
-from chain.task.pending import enqueue
+from chain.task.attempt import open_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from chain.context import Context
     from chain.state.kv import KVReader
 
+REDUNDANCY_MAX = 5
 _AUDIENCES = (AUDIENCE_PROVER, AUDIENCE_VERIFIER, AUDIENCE_BOTH)
 
 
@@ -94,22 +94,15 @@ def execute_run_task(context: Context, message: MsgRunTask) -> MsgRunTaskRespons
         fee=fee,
         created_height=block.height,
         created_ms=block.time_ms,
-        queue_deadline_ms=block.time_ms + message.queue_timeout_s * 1_000,
+        queue_timeout_s=message.queue_timeout_s,
         transfer_ms=params.transfer_allowance_ms + 1_000 * (moved // params.transfer_bytes_per_second),
-        terms=Terms(
-            prover_share_bp=params.prover_share_bp,
-            verifier_share_bp=params.verifier_share_bp,
-            subsidy_bp=params.subsidy_bp,
-            credit_price_umill=params.credit_price_umill,
-            verdict_quorum_bp=params.verdict_quorum_bp,
-            commit_window_ms=params.commit_window_ms,
-            reveal_window_ms=params.reveal_window_ms,
-        ),
+        params_version=params.version,
     )
     schema.TASKS.set(kv, task_id, task)
-    schema.PROGRESS.set(kv, task_id, Progress(status=TASK_STATUS_PENDING))
-    enqueue(kv, task)
-    set_deadline(kv, task.queue_deadline_ms, Deadline.QUEUE, task_id)
+    queue_deadline_ms = block.time_ms + message.queue_timeout_s * 1_000
+    progress = Progress(status=TASK_STATUS_PENDING, attempt=1, queue_deadline_ms=queue_deadline_ms)
+    open_slots(context, task, progress, task.redundancy)
+    schema.PROGRESS.set(kv, task_id, progress)
     context.emit(EventTaskCreated(task_id=task_id, user=message.user, program_id=message.program_id, fee=fee))
     return MsgRunTaskResponse(task_id=task_id, fee=fee)
 
@@ -127,8 +120,8 @@ def check_demand(time_limit_s: int, redundancy: int) -> None:
     """What a run must ask for, as far as that needs no state; `Estimate` applies the same."""
     if not time_limit_s:
         raise TASK_INVALID.error("time_limit_s is 0: state how many seconds the prover may take")
-    if redundancy != 1:
-        raise NOT_SUPPORTED.error(f"redundancy is {redundancy}: this network draws exactly 1 prover a task")
+    if not 1 <= redundancy <= REDUNDANCY_MAX:
+        raise TASK_INVALID.error(f"redundancy is {redundancy}: have 1 to {REDUNDANCY_MAX} provers do the task")
 
 
 def check_run_limits(params: Params, program: Program, resources: Resources, time_limit_s: int) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proofmill.task.v1.state_pb2 import (
-    TASK_STATUS_COMMITTING,
-    TASK_STATUS_REVEALING,
     VERDICT_INCONCLUSIVE,
     VERDICT_INVALID,
     VERDICT_VALID,
     Verdict,
 )
 from proofmill.verification.v1.event_pb2 import EventVoteCommitted, EventVoteRevealed
+from proofmill.verification.v1.state_pb2 import ROUND_PHASE_COMMITTING, ROUND_PHASE_REVEALING
 from proofmill.verification.v1.tx_pb2 import Commit, MsgVotes, MsgVotesResponse, Reveal
 
 from chain import schema
@@ -72,13 +71,13 @@ def _commit(context: Context, voter: bytes, entry: Commit) -> None:
         if vote.commitment == entry.commitment:
             return  # a repeat
         raise COMMIT_CHANGED.error(f"this prover already committed to a vote on task {task_id}; it can't be changed")
-    if progress.round != entry.round or progress.status != TASK_STATUS_COMMITTING:
+    round_ = schema.ROUNDS.require(kv, (task_id, entry.round))
+    if round_.phase != ROUND_PHASE_COMMITTING:
         raise COMMIT_CLOSED.error(f"the commit window of task {task_id}, round {entry.round}, is closed")
     vote.commitment = entry.commitment
     vote.committed_height = context.block.height
     schema.VOTES.set(kv, (task_id, entry.round, voter), vote)
     context.emit(EventVoteCommitted(task_id=task_id, round=entry.round, voter=vote.voter))
-    round_ = schema.ROUNDS.require(kv, (task_id, entry.round))
     round_.commits += 1
     if round_.commits == round_.size:
         close_commits(context, require_task(kv, task_id), progress, round_)
@@ -93,11 +92,11 @@ def _reveal(context: Context, voter: bytes, entry: Reveal) -> None:
     matches = vote_commitment(voter, task_id, entry.round, entry.verdict, entry.salt) == vote.commitment
     if vote.revealed_height and matches:
         return  # a repeat
-    if progress.round == entry.round and progress.status == TASK_STATUS_COMMITTING:
-        raise REVEAL_EARLY.error(f"the votes on task {task_id} are still being committed: reveal in a later block")
-    if progress.round != entry.round or progress.status != TASK_STATUS_REVEALING:
-        raise REVEAL_CLOSED.error(f"the reveal window of task {task_id}, round {entry.round}, is closed")
     round_ = schema.ROUNDS.require(kv, (task_id, entry.round))
+    if round_.phase == ROUND_PHASE_COMMITTING:
+        raise REVEAL_EARLY.error(f"the votes on task {task_id} are still being committed: reveal in a later block")
+    if round_.phase != ROUND_PHASE_REVEALING:
+        raise REVEAL_CLOSED.error(f"the reveal window of task {task_id}, round {entry.round}, is closed")
     if context.block.height <= round_.commit_closed_height:
         raise REVEAL_EARLY.error(f"the commit window of task {task_id} closed in this block: reveal in a later one")
     if not vote.commitment:

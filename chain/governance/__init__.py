@@ -1,0 +1,1 @@
+"""Changing the parameters (protocol §9)."""
