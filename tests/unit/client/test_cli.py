@@ -557,6 +557,7 @@ def test_a_task_without_a_valid_proof_has_its_own_exit_code(user: Callable[..., 
     assert result.code == 5
     assert result.err.splitlines()[-1].startswith("mill: task 1 ended FAILED: ")
     assert "verdict INVALID" in result.out
+    assert "FAILED: the fallback failed too" in result.out
     assert user("task", "watch", 1).code == 5
 
 
@@ -570,10 +571,13 @@ def test_logs_come_from_the_prover(user: Callable[..., Result], server: HttpNode
 
 def test_every_message_has_a_command() -> None:
     by_hand = {
-        "MsgSend", "MsgGrantCredits", "MsgDeployProgram", "MsgDeprecateProgram", "MsgRunTask",
+        "MsgSend", "MsgGrantCredits", "MsgDeployProgram", "MsgDeprecateProgram", "MsgRunTask", "MsgCancelTask",
+        "MsgUpdateParams",
     }  # fmt: skip
-    by_daemon = {"MsgAcceptTasks", "MsgDeclineTasks", "MsgSubmitProofs", "MsgReportFailure", "MsgVotes"}
-    by_operator = {"MsgRegisterProver"}
+    by_daemon = {
+        "MsgAcceptTasks", "MsgDeclineTasks", "MsgCommitProofs", "MsgSubmitProofs", "MsgReportFailure", "MsgVotes",
+    }  # fmt: skip
+    by_operator = {"MsgRegisterProver", "MsgUpdateProver", "MsgTopUpBond", "MsgExitProver", "MsgRequestTest"}
     assert {kind.DESCRIPTOR.name for kind in MESSAGE_TYPES.values()} == by_hand | by_daemon | by_operator
 
 
