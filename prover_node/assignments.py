@@ -10,6 +10,7 @@ from prover_node.duties import FailureReason, FileKind, JobKey, ProofRecord, Pro
 from prover_node.effects import (
     AcceptTask,
     Cancel,
+    CommitProof,
     DeclineTask,
     Effect,
     Entry,
@@ -20,9 +21,11 @@ from prover_node.effects import (
     ReportFailure,
     RunJob,
     SubmitProof,
+    Warn,
 )
 from prover_node.journal_entries import AssignmentEnded, ProofMade, WorkFailed
 from prover_node.outbox import Outbox
+from prover_node.proof_commitments import ProofCommitments
 from prover_node.runner.base import Outcome, Reason
 
 DETAIL_BYTES_MAX = 256
@@ -65,6 +68,8 @@ class Assignment:
     decline_reason: str = ""
     proof: ProofRecord | None = None
     failure: tuple[FailureReason, str] | None = None
+    foreign: bool = False
+    """The commitment on chain is to another proof than the one here."""
 
 
 def clip_detail(detail: str) -> str:
@@ -76,8 +81,15 @@ def clip_detail(detail: str) -> str:
 class Assignments:
     """All assignments that the chain's last report listed, by task."""
 
-    def __init__(self, capacity: Resources, outbox: Outbox, next_attempt: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        capacity: Resources,
+        commitments: ProofCommitments,
+        outbox: Outbox,
+        next_attempt: Callable[[], int],
+    ) -> None:
         self._capacity = capacity
+        self._commitments = commitments
         self._outbox = outbox
         self._next_attempt = next_attempt
         self._by_task: dict[int, Assignment] = {}
@@ -112,6 +124,7 @@ class Assignments:
                 yield from self._commence(assignment)
             else:
                 assignment.duty = duty
+            yield from self._heed_commitment(self._by_task[task_id])
         yield from self.start_ready()
         for task_id in sorted(self._by_task):
             entry = self._owed(self._by_task[task_id], height)
@@ -156,6 +169,7 @@ class Assignments:
         assignment.phase = Phase.PROVED
         assignment.proof = proof
         yield Journal(ProofMade(key.task_id, proof))
+        yield from self._heed_commitment(assignment)
         yield from self._release(assignment)
 
     def pack_failed(self, key: JobKey, detail: str) -> Iterator[Effect]:
@@ -185,7 +199,7 @@ class Assignments:
         """Entries that became owed since the last report, so that nothing waits for the next block."""
         for task_id in sorted(self._by_task):
             entry = self._owed(self._by_task[task_id], height)
-            if isinstance(entry, SubmitProof | ReportFailure) and self._outbox.take(entry.ref, height):
+            if isinstance(entry, CommitProof | SubmitProof | ReportFailure) and self._outbox.take(entry.ref, height):
                 yield entry
 
     # What is known.
@@ -257,10 +271,33 @@ class Assignments:
                 return DeclineTask(duty.task_id, assignment.decline_reason)
             return AcceptTask(duty.task_id)
         if assignment.proof is not None:
-            return SubmitProof(duty.task_id, assignment.proof)
+            return self._publication(duty, assignment.proof)
         if assignment.failure is not None:
             return ReportFailure(duty.task_id, *assignment.failure)
         return None
+
+    def _publication(self, duty: ProveDuty, proof: ProofRecord) -> Entry | None:
+        """The commit, or the reveal, or the proof itself where nobody could copy it."""
+        if not duty.commit_first:
+            return SubmitProof(duty.task_id, proof)
+        commitment = self._commitments.commitment(duty.task_id, proof)
+        if not duty.commitment:
+            return CommitProof(duty.task_id, commitment)
+        if duty.commitment != commitment:
+            return None
+        return SubmitProof(duty.task_id, proof, self._commitments.salt(duty.task_id))
+
+    def _heed_commitment(self, assignment: Assignment) -> Iterator[Effect]:
+        """Say so if what is committed on chain can't be revealed."""
+        duty, proof = assignment.duty, assignment.proof
+        if assignment.foreign or proof is None or not duty.commitment:
+            return
+        if duty.commitment != self._commitments.commitment(duty.task_id, proof):
+            assignment.foreign = True
+            yield Warn(
+                f"the commitment on chain for task {duty.task_id} is to another proof, so this one can't be revealed: "
+                "make sure that only one node uses this key"
+            )
 
     def _fail(self, assignment: Assignment, reason: FailureReason, detail: str) -> Iterator[Effect]:
         assignment.phase = Phase.FAILED

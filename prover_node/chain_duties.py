@@ -6,13 +6,15 @@ from collections.abc import Iterable
 
 from proofmill.program.v1.state_pb2 import Asset, Image
 from proofmill.prover.v1.query_pb2 import AssignmentDuty, QueryProverDutiesResponse, VoteDuty as VoteDutyMessage
-from proofmill.task.v1.state_pb2 import ASSIGNMENT_STATUS_ACCEPTED, TASK_STATUS_COMMITTING, Input
+from proofmill.task.v1.state_pb2 import ASSIGNMENT_STATUS_ACCEPTED, ASSIGNMENT_STATUS_COMMITTED, Input
 from proofmill.types.v1 import types_pb2
 from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENCE_VERIFIER
+from proofmill.verification.v1.state_pb2 import ROUND_PHASE_COMMITTING
 
 from prover_node.duties import ContainerSpec, FileKind, FileRef, ProveDuty, Resources, VoteDuty
 from prover_node.events import DutiesReported
 
+_AT_WORK = (ASSIGNMENT_STATUS_ACCEPTED, ASSIGNMENT_STATUS_COMMITTED)
 _PROVER_READS = (AUDIENCE_PROVER, AUDIENCE_BOTH)
 _VERIFIER_READS = (AUDIENCE_VERIFIER, AUDIENCE_BOTH)
 
@@ -28,7 +30,7 @@ def read_duties(answer: QueryProverDutiesResponse) -> DutiesReported:
 
 
 def _prove_duty(duty: AssignmentDuty) -> ProveDuty:
-    task, spec = duty.task, duty.program.spec
+    task, spec, assignment = duty.task, duty.program.spec, duty.assignment
     return ProveDuty(
         task_id=task.id,
         spec=ContainerSpec(
@@ -38,14 +40,18 @@ def _prove_duty(duty: AssignmentDuty) -> ProveDuty:
             resources=resources_of(task.resources),
             time_limit_s=task.time_limit_s,
         ),
-        accepted=duty.assignment.status == ASSIGNMENT_STATUS_ACCEPTED,
-        accept_by_height=duty.assignment.accept_by_height,
-        deadline_ms=duty.assignment.deadline_ms,
+        accepted=assignment.status in _AT_WORK,
+        accept_by_height=assignment.accept_by_height,
+        deadline_ms=assignment.deadline_ms,
+        transfer_ms=task.transfer_ms,
+        commit_first=assignment.commit_first,
+        commitment=assignment.commitment,
+        is_test=bool(task.test),
     )
 
 
 def _vote_duty(duty: VoteDutyMessage) -> VoteDuty:
-    spec, proof = duty.program.spec, duty.progress.proof
+    spec, proof = duty.program.spec, duty.proof
     digest = proof.sha256.hex()
     urls = (*proof.urls, *(proof_url(endpoint, digest) for endpoint in duty.prover_endpoints))
     bundle = FileRef(FileKind.PROOF, "", digest, proof.size, tuple(dict.fromkeys(urls)))
@@ -60,7 +66,7 @@ def _vote_duty(duty: VoteDutyMessage) -> VoteDuty:
             time_limit_s=spec.verifier_time_limit_s,
         ),
         commitment=duty.vote.commitment,
-        commit_closed=duty.progress.status != TASK_STATUS_COMMITTING,
+        commit_closed=duty.round.phase != ROUND_PHASE_COMMITTING,
         revealed=duty.vote.revealed_height > 0,
         commit_deadline_ms=duty.round.commit_deadline_ms,
     )

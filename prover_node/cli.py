@@ -294,7 +294,7 @@ def duties(home: Path, *, node: str | None, output_format: str) -> None:
         owed: list[tuple[str, object, object, object]] = [
             ("prove", duty.task.id, "-", to_plain(duty.assignment)["status"]) for duty in answer.assignments
         ]
-        owed += [("vote", duty.task.id, duty.round.round, to_plain(duty.progress)["status"]) for duty in answer.votes]
+        owed += [("vote", duty.task.id, duty.round.round, to_plain(duty.round)["phase"]) for duty in answer.votes]
         data = to_plain(answer)
         header = ("duty", "task", "round", "status")
         nothing = f"nothing is owed at height {answer.height}"

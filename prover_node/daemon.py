@@ -21,6 +21,7 @@ from prover_node.duties import Resources
 from prover_node.effects import (
     AcceptTask,
     Cancel,
+    CommitProof,
     CommitVote,
     DeclineTask,
     Effect,
@@ -42,6 +43,7 @@ from prover_node.journal import Journal
 from prover_node.journal_entries import JournalEntry, ProofMade, VerdictReached, WorkFailed
 from prover_node.machine import Machine, MachineConfig
 from prover_node.metrics import Metrics
+from prover_node.proof_commitments import ProofCommitments
 from prover_node.public_http import FetchPolicy
 from prover_node.registration import registration_problems
 from prover_node.runner.base import Runner
@@ -93,8 +95,12 @@ class Daemon:
         self._metrics = Metrics()
         resources = settings.resources
         capacity = Resources(resources.cpu_millis, resources.memory_bytes, resources.gpus)
-        ballots = Ballots(key.secret, chain.id, decode_address(chain.operator))
-        self._machine = Machine(MachineConfig(capacity, resources.parallel_verifiers), ballots)
+        operator = decode_address(chain.operator)
+        self._machine = Machine(
+            MachineConfig(capacity, resources.parallel_verifiers),
+            Ballots(key.secret, chain.id, operator),
+            ProofCommitments(key.secret, chain.id, operator),
+        )
         self._link = ChainLink(chain.nodes, chain.id, chain.operator, key)
         self._watcher = Watcher(self._link, self._queue.put)
         self._submitter = Submitter(self._link, key.address, settings.http.endpoints, self._queue.put)
@@ -133,11 +139,6 @@ class Daemon:
             "votes": {f"{task}/{round_}": phase.value for (task, round_), phase in self._machine.vote_phases().items()},
             "store_bytes": self._store.total_bytes,
         }
-
-    def _status(self) -> str:
-        if self._stopping.is_set():
-            return "stopping"
-        return "ok" if self._watcher.connected else "chain unreachable"
 
     def stop(self) -> None:
         """Drain and end; when called again, end now."""
@@ -249,7 +250,15 @@ class Daemon:
                     self._jobs.forget(key)
                 case Warn(message):
                     log.warning(message)
-                case AcceptTask() | DeclineTask() | SubmitProof() | ReportFailure() | CommitVote() | RevealVote():
+                case (
+                    AcceptTask()
+                    | DeclineTask()
+                    | CommitProof()
+                    | SubmitProof()
+                    | ReportFailure()
+                    | CommitVote()
+                    | RevealVote()
+                ):
                     self._metrics.entries.labels(effect.ref.kind.value).inc()
                     self._submitter.add(effect)
 

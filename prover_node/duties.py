@@ -126,12 +126,20 @@ class ProveDuty:
     accept_by_height: int
     """Last height at which the offer may be accepted."""
     deadline_ms: int
-    """Block time by which the proof must be on chain; 0 while only offered."""
+    """Block time by which the proof (or the reveal, after a commit) must be on chain; 0 while only offered."""
+    transfer_ms: int = 0
+    """What the deadline allows for transfers, beyond the time limit."""
+    commit_first: bool = False
+    """The proof has to be committed to, and revealed in a later block."""
+    commitment: bytes = b""
+    """32 bytes once the commit is on chain, empty before."""
+    is_test: bool = False
+    """The chain's own capacity test: begins accepted, and may ask for more than this node is configured for."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoteDuty:
-    """A seat in a committee: what is on chain of this prover's vote, and what to judge."""
+    """A seat in a committee: what is on chain of this prover's vote, and the one proof that it judges."""
 
     task_id: int
     round: int

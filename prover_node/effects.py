@@ -15,6 +15,7 @@ class EntryKind(enum.Enum):
 
     ACCEPT = "accept"
     DECLINE = "decline"
+    PROOF_COMMIT = "proof commit"
     PROOF = "proof"
     FAILURE = "failure"
     COMMIT = "commit"
@@ -56,11 +57,25 @@ class DeclineTask:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitProof:
+    """Send an entry of MsgCommitProofs; ``commitment`` is 32 bytes."""
+
+    task_id: int
+    commitment: bytes
+
+    @property
+    def ref(self) -> EntryRef:
+        """Name of the entry."""
+        return EntryRef(EntryKind.PROOF_COMMIT, self.task_id)
+
+
+@dataclass(frozen=True, slots=True)
 class SubmitProof:
-    """Send an entry of MsgSubmitProofs."""
+    """Send an entry of MsgSubmitProofs; ``salt`` is 32 bytes where the proof was committed to, else empty."""
 
     task_id: int
     proof: ProofRecord
+    salt: bytes = b""
 
     @property
     def ref(self) -> EntryRef:
@@ -163,5 +178,5 @@ class Warn:
     message: str
 
 
-Entry: TypeAlias = AcceptTask | DeclineTask | SubmitProof | ReportFailure | CommitVote | RevealVote
+Entry: TypeAlias = AcceptTask | DeclineTask | CommitProof | SubmitProof | ReportFailure | CommitVote | RevealVote
 Effect: TypeAlias = Entry | FetchFiles | RunJob | PackProof | Cancel | Forget | Journal | Warn

@@ -30,6 +30,7 @@ from prover_node.events import (
 )
 from prover_node.journal_entries import ProofMade, VerdictReached, WorkFailed
 from prover_node.outbox import Outbox
+from prover_node.proof_commitments import ProofCommitments
 from prover_node.seats import Phase as VotePhase, Seats
 
 
@@ -44,10 +45,10 @@ class MachineConfig:
 class Machine:
     """The daemon's decisions. ``handle`` is the only way in."""
 
-    def __init__(self, config: MachineConfig, ballots: Ballots) -> None:
+    def __init__(self, config: MachineConfig, ballots: Ballots, commitments: ProofCommitments) -> None:
         self._attempts = 0
         self._outbox = Outbox()
-        self._assignments = Assignments(config.capacity, self._outbox, self._next_attempt)
+        self._assignments = Assignments(config.capacity, commitments, self._outbox, self._next_attempt)
         self._seats = Seats(ballots, config.parallel_verifiers, self._outbox, self._next_attempt)
         self._height = 0
 

@@ -14,6 +14,7 @@ from client.wallet import TxOutcome
 from prover_node.chain_duties import proof_url
 from prover_node.effects import (
     AcceptTask,
+    CommitProof,
     CommitVote,
     DeclineTask,
     Entry,
@@ -63,6 +64,7 @@ class Batch:
 _Answer = (
     task_tx.MsgAcceptTasksResponse
     | task_tx.MsgDeclineTasksResponse
+    | task_tx.MsgCommitProofsResponse
     | task_tx.MsgSubmitProofsResponse
     | vote_tx.MsgVotesResponse
 )
@@ -70,6 +72,7 @@ _Answer = (
 _ANSWERS: dict[type[Message], type[_Answer]] = {
     task_tx.MsgAcceptTasks: task_tx.MsgAcceptTasksResponse,
     task_tx.MsgDeclineTasks: task_tx.MsgDeclineTasksResponse,
+    task_tx.MsgCommitProofs: task_tx.MsgCommitProofsResponse,
     task_tx.MsgSubmitProofs: task_tx.MsgSubmitProofsResponse,
     vote_tx.MsgVotes: vote_tx.MsgVotesResponse,
 }
@@ -82,6 +85,7 @@ def make_batches(entries: Sequence[Entry], node: str, endpoints: Sequence[str]) 
     """
     accepts = [entry for entry in entries if isinstance(entry, AcceptTask)]
     declines = [entry for entry in entries if isinstance(entry, DeclineTask)]
+    seals = [entry for entry in entries if isinstance(entry, CommitProof)]
     proofs = [entry for entry in entries if isinstance(entry, SubmitProof)]
     commits = [entry for entry in entries if isinstance(entry, CommitVote)]
     reveals = [entry for entry in entries if isinstance(entry, RevealVote)]
@@ -109,6 +113,12 @@ def make_batches(entries: Sequence[Entry], node: str, endpoints: Sequence[str]) 
             node=node, entries=[task_tx.Decline(task_id=one.task_id, reason=one.reason) for one in declines]
         )
         parts.append((decline, tuple(one.ref for one in declines)))
+    if seals:
+        commit = task_tx.MsgCommitProofs(
+            node=node,
+            entries=[task_tx.ProofCommit(task_id=one.task_id, commitment=one.commitment) for one in seals],
+        )
+        parts.append((commit, tuple(one.ref for one in seals)))
     if proofs:
         submit = task_tx.MsgSubmitProofs(node=node, entries=[_proof_entry(one, endpoints) for one in proofs])
         parts.append((submit, tuple(one.ref for one in proofs)))
@@ -133,4 +143,4 @@ def _proof_entry(entry: SubmitProof, endpoints: Sequence[str]) -> task_tx.ProofE
         urls=[proof_url(endpoint, entry.proof.sha256) for endpoint in endpoints],
         usage=Usage(wall_ms=usage.wall_ms, cpu_ms=usage.cpu_ms, peak_memory_bytes=usage.peak_memory_bytes),
     )
-    return task_tx.ProofEntry(task_id=entry.task_id, proof=proof)
+    return task_tx.ProofEntry(task_id=entry.task_id, proof=proof, salt=entry.salt)

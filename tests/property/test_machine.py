@@ -68,12 +68,14 @@ from prover_node.journal_entries import (
     WorkFailed,
 )
 from prover_node.machine import Machine, MachineConfig
+from prover_node.proof_commitments import ProofCommitments
 from prover_node.runner.base import Outcome, Reason
 
 CAPACITY = Resources(4000, 1 << 30)
 PARALLEL = 2
 BLOCK_MS = 1000
 BALLOTS = Ballots(b"k" * 32, "test-1", bytes(20))
+COMMITMENTS = ProofCommitments(b"k" * 32, "test-1", bytes(20))
 IMAGE = FileRef(FileKind.IMAGE, "", "1" * 64, 10)
 PROOF_FILE = FileRef(FileKind.PROOF, "", "2" * 64, 10)
 
@@ -156,7 +158,7 @@ class ProverMachine(RuleBasedStateMachine):
         self.draining = False
 
     def _new_machine(self) -> Machine:
-        return Machine(MachineConfig(CAPACITY, PARALLEL), BALLOTS)
+        return Machine(MachineConfig(CAPACITY, PARALLEL), BALLOTS, COMMITMENTS)
 
     def tell(self, event: Event) -> None:
         for effect in self.machine.handle(event):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prover_node.ballots import Ballots
 from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, ProveDuty, Resources, Role, VoteDuty
 from prover_node.machine import Machine, MachineConfig
+from prover_node.proof_commitments import ProofCommitments
 from prover_node.runner.base import Outcome, Reason
 
 OPERATOR = bytes(range(20))
@@ -15,9 +16,13 @@ def ballots(secret: bytes = b"s" * 32) -> Ballots:
     return Ballots(secret, "test-1", OPERATOR)
 
 
+def commitments(secret: bytes = b"s" * 32) -> ProofCommitments:
+    return ProofCommitments(secret, "test-1", OPERATOR)
+
+
 def machine(*, cpu_millis: int = 4000, parallel_verifiers: int = 2) -> Machine:
     capacity = Resources(cpu_millis, 8 * GIB)
-    return Machine(MachineConfig(capacity=capacity, parallel_verifiers=parallel_verifiers), ballots())
+    return Machine(MachineConfig(capacity=capacity, parallel_verifiers=parallel_verifiers), ballots(), commitments())
 
 
 def spec(cpu_millis: int = 1000, files: tuple[FileRef, ...] = ()) -> ContainerSpec:
