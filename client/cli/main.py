@@ -10,8 +10,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
 import click
+from click.core import ParameterSource
 
-from client.cli.exit_codes import EXIT_CODES_HELP, SUCCESS, explain
+from client.cli.exit_codes import EXIT_CODES_HELP, SUCCESS, USAGE, explain
 from client.cli.options import root_options
 
 PLUGIN_GROUP = "mill.commands"
@@ -50,6 +51,20 @@ class CommandLoader(click.Group):
             raise click.ClickException(f"the package that provides `mill {cmd_name}` is broken: it gives no command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Our own commands ask the root for what was given before them; a plugin's get it as their own."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is None or name in _COMMANDS:
+            return name, command, rest
+        depth = 0
+        while isinstance(command, click.Group) and depth < len(rest) and rest[depth] in command.commands:
+            command = command.commands[rest[depth]]
+            depth += 1
+        given = [] if isinstance(command, click.Group) else _given_options(ctx)
+        return name, self.get_command(ctx, str(name)), [*rest[:depth], *given, *rest[depth:]]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
         for name in self.list_commands(ctx):
@@ -63,6 +78,15 @@ class CommandLoader(click.Group):
                 rows.append((name, f"(unavailable: {error.format_message()})"))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _given_options(ctx: click.Context) -> list[str]:
+    """The options before the command's name, as they may stand behind it; not what the environment says."""
+    words = []
+    for param in ctx.command.params:
+        if param.name in ctx.params and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
+            words += [param.opts[-1], str(ctx.params[param.name])]
+    return words
 
 
 def _load(plugin: EntryPoint) -> object:
@@ -98,6 +122,9 @@ def run(args: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough. Nothing may be flushed to the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()  # the whole help, on stderr
+        return USAGE
     except (Exception, KeyboardInterrupt) as error:
         explained = explain(error)
         if explained is None:

@@ -8,8 +8,10 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import click
 import pytest
 import yaml
 from proofmill.task.v1.state_pb2 import VERDICT_INVALID, VERDICT_VALID, Verdict
@@ -109,6 +111,56 @@ def one_sentence(result: Result, code: int, *parts: str) -> None:
     assert "Traceback" not in result.err
     for part in parts:
         assert part in result.err
+
+
+@pytest.mark.parametrize("path", [(), ("keys",), ("task",)], ids=str)
+def test_a_group_alone_shows_its_help_in_full(mill: Callable[..., Result], path: tuple[str, ...]) -> None:
+    shown = mill(*path)
+    assert (shown.code, shown.out) == (2, "")
+    assert shown.err == mill(*path, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("line", "home", "output_format"),
+    [
+        ("--home a -o json plug show", "a", "json"),
+        ("--home a -o json plug show --home b", "b", "json"),
+        ("plug show --home b", "b", "table"),
+    ],
+)
+def test_options_before_a_plugins_command_are_its_own(
+    mill: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, line: str, home: str, output_format: str
+) -> None:
+    monkeypatch.setenv("MILL_FORMAT", "yaml")  # not given before the command: it reads the environment itself
+    plug_in(monkeypatch)
+    assert mill(*line.split()).out == f"{home} {output_format}\n"
+
+
+def test_an_option_before_a_plugins_command_that_it_lacks(
+    mill: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug_in(monkeypatch)
+    one_sentence(mill("--node", NOBODY, "plug", "show", "--home", "a"), 2, "No such option '--node'")
+    assert mill("--node", NOBODY, "plug", "--help").out.startswith("Usage: mill plug")
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command `mill plug show`, from another package."""
+
+    @click.group()
+    def plug() -> None: ...
+
+    @plug.command()
+    @click.option("--home", required=True)
+    @click.option("-o", "--format", "output_format", default="table")
+    def show(home: str, output_format: str) -> None:
+        click.echo(f"{home} {output_format}")
+
+    def entries(**_: str) -> list[EntryPoint]:
+        return [EntryPoint("plug", "ignored:plug", "mill.commands")]
+
+    monkeypatch.setattr("client.cli.main.entry_points", entries)
+    monkeypatch.setattr("client.cli.main._load", lambda _: plug)
 
 
 # Keys
