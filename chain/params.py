@@ -149,6 +149,7 @@ _RANGES = (
     ("capacity_time_limit_s", 1, 3_600),
     ("capacity_grace_ms", 0, 600 * SECOND_MS),
     ("test_retry_ms", 0, _YEARS_MS),
+    ("version", 0, _UINT32_MAX - 1),
 )
 _SHARES = (
     "prover_share_bp",

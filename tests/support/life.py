@@ -8,16 +8,38 @@ from typing import TYPE_CHECKING
 from proofmill.program.v1.state_pb2 import Image, ProgramSpec
 from proofmill.program.v1.tx_pb2 import MsgDeployProgram, MsgDeployProgramResponse
 from proofmill.task.v1.query_pb2 import QueryTaskRequest, QueryTaskResponse
-from proofmill.task.v1.state_pb2 import Input, Proof, Usage, Verdict
-from proofmill.task.v1.tx_pb2 import MsgAcceptTasks, MsgRunTask, MsgRunTaskResponse, MsgSubmitProofs, ProofEntry
+from proofmill.task.v1.state_pb2 import (
+    ASSIGNMENT_STATUS_OFFERED,
+    FAILURE_REASON_EXIT_CODE,
+    AssignmentStatus,
+    Input,
+    Proof,
+    Usage,
+    Verdict,
+)
+from proofmill.task.v1.tx_pb2 import (
+    MsgAcceptTasks,
+    MsgCommitProofs,
+    MsgReportFailure,
+    MsgRunTask,
+    MsgRunTaskResponse,
+    MsgSubmitProofs,
+    ProofCommit,
+    ProofEntry,
+)
 from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, Resources
 from proofmill.verification.v1.tx_pb2 import Commit, MsgVotes, Reveal
 
 from chain.params import GIB
+from chain.program.ids import program_id
+from chain.task.proof_handlers import proof_commitment
 from chain.verification.votes import vote_commitment
-from tests.support.network import DEPLOYER, node_key, operator_key
+from tests.support.network import DEPLOYER, make_genesis, node_key, operator_key
 
 if TYPE_CHECKING:
+    from proofmill.genesis.v1.genesis_pb2 import Genesis
+    from proofmill.params.v1.state_pb2 import Params
+
     from tests.support.network import Key, Network
 
 PROOF_SHA256 = hashlib.sha256(b"proof").digest()
@@ -38,17 +60,25 @@ def make_spec(name: str = "groth16") -> ProgramSpec:
     )
 
 
+def make_test_genesis(provers: int = 5, params: Params | None = None) -> Genesis:
+    """With a capacity program, so that provers are tested."""
+    genesis = make_genesis(provers, params)
+    genesis.programs.append(make_spec("capacity"))
+    genesis.params.capacity_program = program_id(make_spec("capacity"))
+    return genesis
+
+
 def deploy(network: Network, spec: ProgramSpec | None = None) -> bytes:
     """Deploy a program; its id."""
     (response,) = network.execute(DEPLOYER, MsgDeployProgram(deployer=DEPLOYER.address, spec=spec or make_spec()))
     return MsgDeployProgramResponse.FromString(response).program_id
 
 
-def make_run(user: Key, program_id: bytes) -> MsgRunTask:
+def make_run(user: Key, program: bytes) -> MsgRunTask:
     public = b'{"rounds": 50}'
     return MsgRunTask(
         user=user.address,
-        program_id=program_id,
+        program_id=program,
         inputs=[
             Input(
                 name="public.json",
@@ -65,9 +95,9 @@ def make_run(user: Key, program_id: bytes) -> MsgRunTask:
     )
 
 
-def run(network: Network, user: Key, program_id: bytes) -> int:
+def run(network: Network, user: Key, program: bytes) -> int:
     """Send a run transaction; the task's id."""
-    (response,) = network.execute(user, make_run(user, program_id))
+    (response,) = network.execute(user, make_run(user, program))
     return MsgRunTaskResponse.FromString(response).task_id
 
 
@@ -94,14 +124,61 @@ def accept(network: Network, task_id: int) -> int:
     return index
 
 
-def make_proof(node: Key, task_id: int, digest: bytes = PROOF_SHA256) -> MsgSubmitProofs:
+def make_proof(node: Key, task_id: int, digest: bytes = PROOF_SHA256, salt: bytes = b"") -> MsgSubmitProofs:
     proof = Proof(
         sha256=digest,
         size=1_234,
         urls=["http://127.0.0.1:8700/blobs/00"],
         usage=Usage(wall_ms=400, cpu_ms=700, peak_memory_bytes=50_000_000),
     )
-    return MsgSubmitProofs(node=node.address, entries=[ProofEntry(task_id=task_id, proof=proof)])
+    return MsgSubmitProofs(node=node.address, entries=[ProofEntry(task_id=task_id, proof=proof, salt=salt)])
+
+
+def digest_of(index: int) -> bytes:
+    """A proof of one prover's own."""
+    return hashlib.sha256(f"proof of {index}".encode()).digest()
+
+
+def make_proof_commit(index: int, task_id: int, digest: bytes | None = None) -> MsgCommitProofs:
+    commitment = proof_commitment(operator_key(index).raw, digest or digest_of(index), salt_of(index, task_id))
+    return MsgCommitProofs(node=node_key(index).address, entries=[ProofCommit(task_id=task_id, commitment=commitment)])
+
+
+def make_proof_reveal(index: int, task_id: int, digest: bytes | None = None) -> MsgSubmitProofs:
+    return make_proof(node_key(index), task_id, digest or digest_of(index), salt_of(index, task_id))
+
+
+def assigned(network: Network, task_id: int, status: AssignmentStatus) -> list[int]:
+    """Indexes of the provers whose assignment to the task has this status."""
+    return [index_of(row.prover) for row in task_of(network, task_id).assignments if row.status == status]
+
+
+def accept_all(network: Network, task_id: int) -> list[int]:
+    """Everybody who holds an offer accepts it; their indexes."""
+    indexes = assigned(network, task_id, ASSIGNMENT_STATUS_OFFERED)
+    for index in indexes:
+        network.send(node_key(index), MsgAcceptTasks(node=node_key(index).address, task_ids=[task_id]))
+    network.next_block()
+    return indexes
+
+
+def fail_first(network: Network, task_id: int) -> int:
+    """The first prover accepts and reports that the program exited; the fallback is offered. The first's index."""
+    network.next_block()
+    first = accept(network, task_id)
+    node = node_key(first)
+    network.execute(node, MsgReportFailure(node=node.address, task_id=task_id, reason=FAILURE_REASON_EXIT_CODE))
+    network.next_block()
+    return first
+
+
+def prove_fallback(network: Network, task_id: int) -> int:
+    """The fallback accepts, commits and reveals, and its committee is drawn. Its index."""
+    index = accept(network, task_id)
+    network.execute(node_key(index), make_proof_commit(index, task_id))
+    network.execute(node_key(index), make_proof_reveal(index, task_id))
+    network.next_block()
+    return index
 
 
 def prove(network: Network, task_id: int) -> int:

@@ -13,25 +13,43 @@ from typing import TYPE_CHECKING, Any
 
 from cosmos.tx.v1beta1.tx_pb2 import TxRaw
 from proofmill.credits.v1.tx_pb2 import MsgGrantCredits
+from proofmill.params.v1.tx_pb2 import MsgUpdateParams
 from proofmill.program.v1.state_pb2 import Asset
 from proofmill.program.v1.tx_pb2 import MsgDeployProgram, MsgDeprecateProgram
-from proofmill.prover.v1.tx_pb2 import MsgRegisterProver
+from proofmill.prover.v1.tx_pb2 import (
+    MsgExitProver,
+    MsgRegisterProver,
+    MsgRequestTest,
+    MsgTopUpBond,
+    MsgUpdateProver,
+)
 from proofmill.task.v1.state_pb2 import FAILURE_REASON_OUT_OF_MEMORY, VERDICT_INVALID, VERDICT_VALID
-from proofmill.task.v1.tx_pb2 import Decline, MsgAcceptTasks, MsgDeclineTasks, MsgReportFailure
+from proofmill.task.v1.tx_pb2 import Decline, MsgAcceptTasks, MsgCancelTask, MsgDeclineTasks, MsgReportFailure
 from proofmill.types.v1.types_pb2 import AUDIENCE_PROVER, Resources
 
 from chain.beacon import Draw, compute_beacon
+from chain.capacity.schedule import make_challenge
 from chain.params import GIB, default_params
 from chain.pricing import price
 from chain.program.ids import program_id
+from chain.task.proof_handlers import proof_commitment
 from chain.tx import decode_tx, sign_bytes
 from chain.verification.votes import vote_commitment
-from tests.support.life import make_commit, make_proof, make_reveal, make_run, make_spec
+from tests.support.life import (
+    make_commit,
+    make_proof,
+    make_proof_commit,
+    make_proof_reveal,
+    make_reveal,
+    make_run,
+    make_spec,
+)
 from tests.support.network import ALICE, AUTHORITY, BOB, CHAIN_ID, DEPLOYER, make_tx, node_key, operator_key
 from tests.support.sends import make_send
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
+    from proofmill.params.v1.state_pb2 import Params
     from proofmill.program.v1.state_pb2 import ProgramSpec
 
     from tests.support.network import Key
@@ -85,7 +103,23 @@ def make_messages() -> list[tuple[Key, Message]]:
             node,
             MsgDeclineTasks(node=node.address, entries=[Decline(task_id=4, reason="busy"), Decline(task_id=5)]),
         ),
+        (node, make_proof_commit(0, 9)),
         (node, make_proof(node, 1)),
+        (node, make_proof_reveal(0, 9)),
+        (ALICE, MsgCancelTask(user=ALICE.address, task_id=300)),
+        (
+            operator_key(0),
+            MsgUpdateProver(
+                operator=operator_key(0).address,
+                resources=Resources(cpu_millis=96_000, memory_bytes=768 * GIB),
+                endpoints=["https://prover.example:8701"],
+                region="us-2",
+            ),
+        ),
+        (operator_key(0), MsgTopUpBond(operator=operator_key(0).address, amount=250_000_000)),
+        (operator_key(0), MsgExitProver(operator=operator_key(0).address)),
+        (node, MsgRequestTest(node=node.address)),
+        (AUTHORITY, MsgUpdateParams(authority=AUTHORITY.address, params=make_params())),
         (
             node,
             MsgReportFailure(
@@ -94,6 +128,14 @@ def make_messages() -> list[tuple[Key, Message]]:
         ),
         (node, votes),
     ]
+
+
+def make_params() -> Params:
+    """The defaults as the first update would send them."""
+    params = default_params()
+    params.version = 1
+    params.capacity_program = program_id(make_full_spec())
+    return params
 
 
 def message_vectors() -> list[dict[str, Any]]:
@@ -142,6 +184,22 @@ def hash_vectors() -> dict[str, Any]:
         "program_id": {
             "spec": make_full_spec().SerializeToString(deterministic=True).hex(),
             "id": program_id(make_full_spec()).hex(),
+        },
+        "proof_commitment": {
+            "operator": ALICE.raw.hex(),
+            "proof_sha256": bytes(range(32)).hex(),
+            "salt": bytes(range(32, 64)).hex(),
+            "commitment": proof_commitment(ALICE.raw, bytes(range(32)), bytes(range(32, 64))).hex(),
+        },
+        "challenge": {
+            "beacon": beacon.hex(),
+            "prover": ALICE.address,
+            "cpu_millis": 64_000,
+            "memory_bytes": 380 * GIB,
+            "gpus": 2,
+            "challenge": make_challenge(
+                beacon, ALICE.address, Resources(cpu_millis=64_000, memory_bytes=380 * GIB, gpus=2)
+            ).decode(),
         },
         "vote_commitment": {
             "voter": ALICE.raw.hex(),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from proofmill.prover.v1.state_pb2 import PROVER_STATUS_ACTIVE, PROVER_STATUS_JAILED
 from proofmill.prover.v1.tx_pb2 import MsgRegisterProver
 from proofmill.task.v1.state_pb2 import (
     ASSIGNMENT_STATUS_EXPIRED,
     ASSIGNMENT_STATUS_OFFERED,
     ASSIGNMENT_STATUS_TIMED_OUT,
-    TASK_STATUS_FAILED,
     TASK_STATUS_OFFERED,
     TASK_STATUS_PENDING,
     TASK_STATUS_UNSERVED,
@@ -81,17 +81,34 @@ def test_silence_is_a_miss_and_another_prover_is_drawn_in_the_same_block(network
 def test_misses_are_counted_for_a_day_only_and_no_further_than_they_matter() -> None:
     network = Network.start(make_genesis(1))
     program_id = deploy(network)
-    for _ in range(5):
+    for _ in range(2):
         run(network, ALICE, program_id)
         for _ in range(5):
             network.next_block()
     raw = operator_key(0).raw
-    assert len(schema.PROVERS.require(network.values, raw).misses_ms) == 3
+    assert len(schema.PROVERS.require(network.values, raw).misses_ms) == 2
     network.next_block(after_ms=24 * 3_600_000)
     run(network, ALICE, program_id)
     for _ in range(5):
         network.next_block()
-    assert len(schema.PROVERS.require(network.values, raw).misses_ms) == 1
+    prover = schema.PROVERS.require(network.values, raw)
+    assert (len(prover.misses_ms), prover.status) == (1, PROVER_STATUS_ACTIVE)
+
+
+def test_the_third_miss_in_a_day_jails() -> None:
+    network = Network.start(make_genesis(1))
+    program_id = deploy(network)
+    for _ in range(3):
+        run(network, ALICE, program_id)
+        for _ in range(5):
+            network.next_block()
+    prover = schema.PROVERS.require(network.values, operator_key(0).raw)
+    assert prover.status == PROVER_STATUS_JAILED
+    assert prover.jail_reason == "missed 3 tasks within 1440 min"
+    task_id = run(network, ALICE, program_id)
+    network.next_block()
+    assert status_of(network, task_id) == TASK_STATUS_PENDING
+    check_invariants(network.values)
 
 
 def test_nobody_there_ends_unserved_with_all_refunded() -> None:
@@ -124,7 +141,7 @@ def test_offers_that_nobody_answers_end_with_the_queue_timeout(network: Network)
     progress = task_of(network, 1).task.progress
     assert progress.status == TASK_STATUS_UNSERVED
     # Two offers of four blocks each outlasted six seconds; the other three provers never had one.
-    assert len(progress.passed_over) == 2
+    assert len(task_of(network, 1).assignments) == 2
     check_invariants(network.values)
 
 
@@ -136,9 +153,13 @@ def test_the_deadline_of_the_proof_passes(network: Network) -> None:
     network.next_block(after_ms=40_000)
     network.next_block()
     answer = task_of(network, task_id)
-    assert answer.task.progress.status == TASK_STATUS_FAILED
-    assert answer.assignments[0].status == ASSIGNMENT_STATUS_TIMED_OUT
-    assert account_of(network, ALICE).ucredit == before
+    assert answer.task.progress.attempt == 2
+    assert answer.task.progress.fallback_reason == "the prover missed the deadline"
+    (late,) = [row for row in answer.assignments if row.attempt == 1]
+    assert (late.status, late.held_fault) == (ASSIGNMENT_STATUS_TIMED_OUT, True)
+    # Half goes back at once, and a fallback is offered the task in the same block.
+    assert account_of(network, ALICE).ucredit == before - 9
+    assert answer.task.progress.status == TASK_STATUS_OFFERED
     assert schema.PROVERS.require(network.values, operator_key(index).raw).tasks_failed == 1
     check_invariants(network.values)
 

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from proofmill.genesis.v1.genesis_pb2 import Genesis, GenesisAccount, GenesisValidator, Row
+from proofmill.program.v1.state_pb2 import ProgramSpec
 
 from chain import schema
 from chain.amount import MAX_AMOUNT
 from chain.genesis import GenesisError, export_genesis, genesis_json, parse_genesis
 from chain.invariants import check_invariants
 from chain.params import ParamsError, default_params, validate_params
+from chain.program.ids import program_id
 from chain.prover.registry import get_active_count
 from chain.transition import init_chain
-from tests.support.life import deploy, run
+from tests.support.life import deploy, make_spec, run
 from tests.support.network import ALICE, BOB, Network, make_genesis, node_key, operator_key
 
 if TYPE_CHECKING:
@@ -33,6 +35,16 @@ def test_basic() -> None:
     pools = schema.POOLS.require(network.values)
     assert pools.network_umill == 10**9
     assert pools.bonds_umill == 3 * 2 * 10**9
+
+
+def test_basic_programs_are_there_from_the_start() -> None:
+    genesis = make_genesis(1)
+    genesis.programs.append(make_spec("capacity"))
+    genesis.params.capacity_program = program_id(make_spec("capacity"))
+    network = start(genesis)
+    program = schema.PROGRAMS.require(network.values, genesis.params.capacity_program)
+    assert (program.spec.name, program.deployer) == ("capacity", genesis.authority)
+    check_invariants(network.values)
 
 
 def test_basic_the_app_hash_is_that_of_the_rows_alone() -> None:
@@ -77,6 +89,10 @@ BAD: dict[str, Callable[[Genesis], None]] = {
     "umill of all bits": lambda genesis: setattr(genesis.accounts[0], "umill", 2**64 - 1),
     "supply of ucredit": lambda genesis: setattr(genesis.accounts[0], "ucredit", MAX_AMOUNT),
     "network pool": lambda genesis: setattr(genesis, "network_pool", 2**64 - 1),
+    "params with a version": lambda genesis: setattr(genesis.params, "version", 1),
+    "capacity program unknown": lambda genesis: setattr(genesis.params, "capacity_program", bytes(32)),
+    "program that can't be": lambda genesis: genesis.programs.append(ProgramSpec(name="x")),
+    "program twice": lambda genesis: genesis.programs.extend([make_spec(), make_spec()]),
     "params missing": lambda genesis: genesis.ClearField("params"),
     "prover twice": twice,
     "node twice": node_twice,
@@ -157,7 +173,7 @@ def test_default_parameters_are_usable() -> None:
 LIMITED = [
     field.name
     for field in default_params().DESCRIPTOR.fields
-    if field.message_type is None and field.name != "retest_random_blocks"
+    if field.message_type is None and field.name not in ("retest_random_blocks", "capacity_program")
 ]
 
 
@@ -181,9 +197,13 @@ def test_no_parameter_may_have_any_value(field: str) -> None:
         ("transfer_bytes_per_second", 1),
         ("reveal_window_ms", 0),
         ("misses_to_jail", 0),
+        ("refund_on_fallback_bp", 5_001),
+        ("subsidy_bp", 205),
+        ("capacity_time_limit_s", 0),
+        ("capacity_program", b"short"),
     ],
 )
-def test_invalid_params(field: str, value: int) -> None:
+def test_invalid_params(field: str, value: int | bytes) -> None:
     params = default_params()
     setattr(params, field, value)
     with pytest.raises(ParamsError):

@@ -9,7 +9,7 @@ from proofmill.task.v1.state_pb2 import (
     PAYOUT_KIND_SUBSIDY,
     PAYOUT_KIND_VERIFIER_REWARD,
     TASK_STATUS_DONE,
-    TASK_STATUS_FAILED,
+    TASK_STATUS_OFFERED,
     TASK_STATUS_UNDECIDED,
     VERDICT_INCONCLUSIVE,
     VERDICT_INVALID,
@@ -17,7 +17,7 @@ from proofmill.task.v1.state_pb2 import (
 )
 
 from chain import schema
-from tests.support.life import committee_of, deploy, prove, run, task_of, vote
+from tests.support.life import committee_of, deploy, index_of, prove, run, task_of, vote
 from tests.support.network import ALICE, Network, make_genesis, operator_key
 
 
@@ -56,19 +56,22 @@ def test_a_valid_proof_is_paid_to_the_unit(network: Network) -> None:
     assert paid[PAYOUT_KIND_PROVER_REWARD] == 16
     assert paid[PAYOUT_KIND_VERIFIER_REWARD] == 0
     assert paid[PAYOUT_KIND_BURN] == 2
-    assert paid[PAYOUT_KIND_SUBSIDY] == 1
-    assert umill_of(network, operator_key(prover).raw) == 17
+    assert paid[PAYOUT_KIND_SUBSIDY] == 0
+    assert umill_of(network, operator_key(prover).raw) == 16
     assert schema.POOLS.require(network.values).escrow_ucredit == 0
 
 
-def test_an_invalid_proof_is_refunded(network: Network) -> None:
+def test_after_an_invalid_proof_half_goes_back_and_a_fallback_is_drawn(network: Network) -> None:
     task_id = run(network, ALICE, deploy(network))
     before = ucredit_of(network, ALICE.raw)
-    prove(network, task_id)
+    first = prove(network, task_id)
     vote(network, task_id, dict.fromkeys(committee_of(network, task_id), VERDICT_INVALID))
     network.next_block()
-    assert task_of(network, task_id).task.progress.status == TASK_STATUS_FAILED
-    assert ucredit_of(network, ALICE.raw) == before + 18
+    progress = task_of(network, task_id).task.progress
+    assert (progress.status, progress.attempt) == (TASK_STATUS_OFFERED, 2)
+    assert progress.fallback_reason == "the committee found the proof invalid"
+    assert ucredit_of(network, ALICE.raw) == before + 9
+    assert index_of(progress.prover) != first
 
 
 def test_three_split_committees_leave_the_task_undecided(network: Network) -> None:

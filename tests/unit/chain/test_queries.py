@@ -19,9 +19,10 @@ from proofmill.program.v1 import query_pb2 as program
 from proofmill.prover.v1 import query_pb2 as prover
 from proofmill.prover.v1.state_pb2 import PROVER_STATUS_ACTIVE, PROVER_STATUS_JOINING
 from proofmill.task.v1 import query_pb2 as task
-from proofmill.task.v1.state_pb2 import TASK_STATUS_COMMITTING, TASK_STATUS_PENDING, VERDICT_VALID
+from proofmill.task.v1.state_pb2 import TASK_STATUS_PENDING, VERDICT_VALID
 from proofmill.task.v1.tx_pb2 import MsgAcceptTasks, MsgRunTaskResponse
 from proofmill.types.v1.types_pb2 import Resources
+from proofmill.verification.v1.state_pb2 import ROUND_PHASE_COMMITTING
 
 from chain.amount import MAX_AMOUNT
 from chain.errors import (
@@ -30,7 +31,6 @@ from chain.errors import (
     INVALID_ADDRESS,
     INVALID_REQUEST,
     NOT_FOUND,
-    NOT_SUPPORTED,
     OUT_OF_GAS,
     PROGRAM_NOT_FOUND,
     PROVER_NOT_FOUND,
@@ -45,6 +45,7 @@ from chain.program.ids import program_id
 from chain.query import QUERY_PATHS, QueryContext, query
 from tests.support.envelope import account_of, valid_send
 from tests.support.life import (
+    PROOF_SHA256,
     committee_of,
     deploy,
     make_commit,
@@ -213,7 +214,12 @@ def test_coins(network: Network) -> None:
 def test_params(network: Network) -> None:
     path = "/proofmill.params.v1.Query/Params"
     answer = network.query(path, params_pb.QueryParamsRequest(), params_pb.QueryParamsResponse)
-    assert answer.params == default_params()
+    expected = default_params()
+    expected.version = 1
+    assert answer.params == expected
+    first = network.query(path, params_pb.QueryParamsRequest(version=1), params_pb.QueryParamsResponse)
+    assert first.params == expected
+    refused(network, NOT_FOUND, path, params_pb.QueryParamsRequest(version=2))
 
 
 def simulate(network: Network, raw: bytes) -> SimulateResponse:
@@ -369,7 +375,8 @@ def test_prover_duties(network: Network) -> None:
     member = committee_of(network, other_id)[0]
     network.execute(node_key(member), make_commit(member, other_id, 1, VERDICT_VALID))
     (vote,) = duties(member).votes
-    assert (vote.task.id, vote.progress.status, vote.round.commits) == (other_id, TASK_STATUS_COMMITTING, 1)
+    assert (vote.task.id, vote.round.phase, vote.round.commits) == (other_id, ROUND_PHASE_COMMITTING, 1)
+    assert vote.proof.sha256 == PROOF_SHA256
     assert vote.vote.voter == operator_key(member).address
     assert len(vote.vote.commitment) == 32
     assert vote.prover_endpoints == [endpoint_of(prover_of(network, other_id))]
@@ -429,8 +436,8 @@ def test_estimate_is_what_a_run_locks(network: Network) -> None:
         (TASK_INVALID, {"time_limit_s": 2**64 - 1}),
         (TASK_INVALID, {"time_limit_s": 1, "resources": Resources()}),
         (RESOURCES_TOO_LARGE, {"time_limit_s": 1, "resources": Resources(cpu_millis=10**6, memory_bytes=1)}),
-        (NOT_SUPPORTED, {"time_limit_s": 1, "redundancy": 2}),
-        (NOT_SUPPORTED, {"time_limit_s": 1, "redundancy": 2**32 - 1}),
+        (TASK_INVALID, {"time_limit_s": 1, "redundancy": 6}),
+        (TASK_INVALID, {"time_limit_s": 1, "redundancy": 2**32 - 1}),
     ],
 )
 def test_invalid_estimate(network: Network, error: ErrorCode, fields: dict[str, Any]) -> None:

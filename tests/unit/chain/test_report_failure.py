@@ -8,7 +8,7 @@ from proofmill.task.v1.state_pb2 import (
     FAILURE_REASON_EXIT_CODE,
     FAILURE_REASON_OUT_OF_MEMORY,
     PAYOUT_KIND_REFUND,
-    TASK_STATUS_FAILED,
+    TASK_STATUS_PENDING,
     FailureReason,
 )
 from proofmill.task.v1.tx_pb2 import MsgReportFailure
@@ -43,23 +43,24 @@ def running(network: Network) -> int:
     return task_id
 
 
-def test_basic_all_is_refunded(network: Network, running: int) -> None:
+def test_basic_half_is_refunded_and_a_fallback_is_wanted(network: Network, running: int) -> None:
     before = account_of(network, ALICE).ucredit
     index = prover_of(network, running)
     report = make_report(node_key(index), running, FAILURE_REASON_OUT_OF_MEMORY, "killed at 2 GiB")
     result = network.deliver(node_key(index), report)
-    assert [event.type for event in result.events] == ["proofmill.task.v1.EventTaskEnded"]
+    assert [event.type.rpartition(".")[2] for event in result.events] == ["EventAssignmentEnded", "EventFallback"]
     answer = task_of(network, running)
     progress = answer.task.progress
-    assert progress.status == TASK_STATUS_FAILED
-    assert "out of memory: killed at 2 GiB" in progress.reason
-    assert (progress.ended_height, progress.ended_ms) == (network.height, network.time_ms)
+    assert (progress.status, progress.attempt, progress.slots_open) == (TASK_STATUS_PENDING, 2, 1)
+    assert progress.fallback_reason == "the prover reported a failure: out of memory: killed at 2 GiB"
+    assert progress.fallback_height == network.height
     (payout,) = progress.payouts
-    assert (payout.kind, payout.recipient, payout.ucredit) == (PAYOUT_KIND_REFUND, ALICE.address, 18)
-    assert account_of(network, ALICE).ucredit == before + 18
+    assert (payout.kind, payout.recipient, payout.ucredit) == (PAYOUT_KIND_REFUND, ALICE.address, 9)
+    assert account_of(network, ALICE).ucredit == before + 9
     assert answer.assignments[0].status == ASSIGNMENT_STATUS_FAILED
+    assert answer.assignments[0].failure == FAILURE_REASON_OUT_OF_MEMORY
     prover = schema.PROVERS.require(network.values, operator_key(index).raw)
-    assert prover.tasks_failed == 1
+    assert (prover.tasks_failed, prover.held_faults) == (1, 1)
     assert not prover.used.ListFields()
 
 

@@ -12,7 +12,6 @@ from proofmill.task.v1.state_pb2 import (
     PAYOUT_KIND_SUBSIDY,
     PAYOUT_KIND_VERIFIER_REWARD,
     TASK_STATUS_DONE,
-    TASK_STATUS_FAILED,
     TASK_STATUS_UNDECIDED,
     VERDICT_INCONCLUSIVE,
     VERDICT_INVALID,
@@ -88,22 +87,22 @@ def test_basic(verifiers: int, share: int) -> None:
     assert done.paid(PAYOUT_KIND_PROVER_REWARD) == 22_875  # 90 % of 25,417 is 22,875.3
     assert done.paid(PAYOUT_KIND_VERIFIER_REWARD) == share * verifiers  # 8 % is 2,033
     assert done.paid(PAYOUT_KIND_BURN) == FEE - 22_875 - share * verifiers
-    # A credit is worth a MILL here; the network adds a tenth.
-    assert done.earned(done.prover) == 22_875 + 2_287
-    assert {done.earned(index) for index in done.committee} == {share + share // 10}
+    # A credit is worth a MILL here; the network adds a fiftieth.
+    assert done.earned(done.prover) == 22_875 + 457
+    assert {done.earned(index) for index in done.committee} == {share + share // 50}
     pools = schema.POOLS.require(done.network.values)
     assert pools.escrow_ucredit == 0
     assert pools.ucredit_supply == before.ucredit_supply - FEE
     assert pools.umill_supply == before.umill_supply + 22_875 + share * verifiers
-    assert pools.network_umill == before.network_umill - 2_287 - share // 10 * verifiers
+    assert pools.network_umill == before.network_umill - 457 - share // 50 * verifiers
 
 
 def test_the_books_of_the_provers_are_kept() -> None:
     done = settle(make_genesis(5), [VERDICT_VALID] * 4)
     prover = schema.PROVERS.require(done.network.values, operator_key(done.prover).raw)
-    assert (prover.tasks_proved, prover.votes_rewarded, prover.earned_umill) == (1, 0, 22_875 + 2_287)
+    assert (prover.tasks_proved, prover.votes_rewarded, prover.earned_umill) == (1, 0, 22_875 + 457)
     voter = schema.PROVERS.require(done.network.values, operator_key(done.committee[0]).raw)
-    assert (voter.tasks_proved, voter.votes_rewarded, voter.earned_umill) == (0, 1, 508 + 50)
+    assert (voter.tasks_proved, voter.votes_rewarded, voter.earned_umill) == (0, 1, 508 + 10)
 
 
 def test_the_minority_and_the_silent_are_not_paid() -> None:
@@ -113,7 +112,7 @@ def test_the_minority_and_the_silent_are_not_paid() -> None:
     unpaid, winners = [*done.committee[:2], done.committee[9]], done.committee[2:9]
     assert [done.earned(index) for index in unpaid] == [0, 0, 0]
     # 2,033 between the seven that voted with the verdict.
-    assert {done.earned(index) for index in winners} == {290 + 29}
+    assert {done.earned(index) for index in winners} == {290 + 5}
 
 
 def test_a_fee_too_small_to_share_is_burned() -> None:
@@ -125,11 +124,11 @@ def test_a_fee_too_small_to_share_is_burned() -> None:
 
 def test_the_subsidy_lasts_as_long_as_the_pool() -> None:
     genesis = make_genesis(5)
-    genesis.network_pool = 2_287 + 50 + 7
+    genesis.network_pool = 457 + 10 + 7
     done = settle(genesis, [VERDICT_VALID] * 4)
     assert schema.POOLS.require(done.network.values).network_umill == 0
-    assert done.earned(done.prover) == 22_875 + 2_287
-    assert sorted(done.earned(index) for index in done.committee) == [508, 508, 508 + 7, 508 + 50]
+    assert done.earned(done.prover) == 22_875 + 457
+    assert sorted(done.earned(index) for index in done.committee) == [508, 508, 508 + 7, 508 + 10]
 
 
 def test_rewards_follow_the_price_of_a_credit() -> None:
@@ -153,14 +152,11 @@ def test_the_supply_stops_growing_at_the_largest_amount() -> None:
     assert paid == [0, 0, 7, 508]
 
 
-@pytest.mark.parametrize(
-    ("verdict", "status"), [(VERDICT_INVALID, TASK_STATUS_FAILED), (VERDICT_INCONCLUSIVE, TASK_STATUS_UNDECIDED)]
-)
-def test_without_a_valid_proof_all_goes_back(verdict: Verdict, status: int) -> None:
+def test_without_a_verdict_all_goes_back() -> None:
     before = account_of(Network.start(make_genesis()), ALICE).ucredit
-    done = settle(make_genesis(), [verdict] * 4)
-    assert done.progress.status == status
+    done = settle(make_genesis(), [VERDICT_INCONCLUSIVE] * 4)
+    assert done.progress.status == TASK_STATUS_UNDECIDED
     assert account_of(done.network, ALICE).ucredit == before
     assert {done.earned(index) for index in range(5)} == {0}
     prover = schema.PROVERS.require(done.network.values, operator_key(done.prover).raw)
-    assert prover.tasks_failed == (verdict == VERDICT_INVALID)
+    assert (prover.tasks_failed, prover.held_faults) == (0, 0)
