@@ -74,6 +74,7 @@ def group() -> None:
     help="Node to connect to. Repeat for more.",
 )
 @click.option("--port-offset", type=click.IntRange(0, 30_000), default=0, help="Added to all of the node's ports.")
+@format_option
 def init(
     root: Path,
     chain_id: str | None,
@@ -85,6 +86,7 @@ def init(
     genesis_path: Path | None,
     peers: tuple[str, ...],
     port_offset: int,
+    output_format: str,
 ) -> None:
     """Make a home: keys, configuration and the genesis file. Never overwrites one.
 
@@ -119,8 +121,9 @@ def init(
         if not existed:
             shutil.rmtree(home.root, ignore_errors=True)
         raise
-    click.echo(f"Made the home {home.root} of node {comet.node_id(home.root)} for chain {document['chain_id']}.")
-    click.echo(f"Start it with: mill node start --home {home.root}")
+    made = {"home": str(home.root), "chain_id": document["chain_id"], "node_id": comet.node_id(home.root)}
+    said = f"Made the home {made['home']} of node {made['node_id']} for chain {made['chain_id']}."
+    emit(output_format, made, lambda: f"{said}\nStart it with: mill node start --home {home.root}")
 
 
 def _read_joined(path: Path) -> dict[str, Any]:

@@ -274,6 +274,13 @@ def test_starting_what_runs_changes_nothing(net: Localnet) -> None:
     assert {name: one["pid"] for name, one in net.status().items()} == before
 
 
+def test_addresses_are_told_to_programs_too(net: Localnet) -> None:
+    said = json.loads(mill("localnet", "start", "--home", net.home, "-o", "json"))
+    assert [one["rpc"] for one in said["validators"]] == [net.plan.rpc_url(index) for index in range(VALIDATORS)]
+    assert [one["url"] for one in said["provers"]] == [net.plan.prover_url(index) for index in range(PROVERS)]
+    assert (said["blobs"], said["user_home"]) == (net.plan.blob_url, str(net.layout.user))
+
+
 def test_a_second_node_in_a_home_is_refused_and_the_first_goes_on(net: Localnet) -> None:
     said = mill("node", "start", "--home", str(net.layout.validator(1).root), status=1)
     assert "in use by another process" in said

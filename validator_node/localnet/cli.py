@@ -62,6 +62,7 @@ def group() -> None:
     help="What provers run containers with. Default: auto, Docker if it is reachable.",
 )
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C or until a process ends, then stop everything.")
+@format_option
 def start(
     root: Path,
     validators: int | None,
@@ -70,6 +71,7 @@ def start(
     runner: str | None,
     *,
     foreground: bool,
+    output_format: str,
 ) -> None:
     """Start the network of --home and wait until it works.
 
@@ -82,32 +84,37 @@ def start(
         "port_offset": port_offset,
         "runner": runner,
     }
+
+    def say(text: str) -> None:
+        click.echo(text, err=output_format != "table")
+
     with _terminate_like_ctrl_c():
         try:
             with _locked(layout):
                 plan = _plan_of(layout, asked)
-                start_all(layout, plan, click.echo)
-            click.echo(describe(layout, plan))
+                start_all(layout, plan, say)
+            emit(output_format, _addresses(layout, plan), lambda: describe(layout, plan))
             if foreground:
                 _stay(layout, plan)
         except KeyboardInterrupt:
             if not foreground:
                 raise
             stop_all(layout)
-            click.echo("Stopped.")
+            say("Stopped.")
 
 
 @group.command()
 @home_option
-def stop(root: Path) -> None:
+@format_option
+def stop(root: Path, output_format: str) -> None:
     """Stop all processes of the network; its state stays. Harmless if nothing runs."""
     layout = _layout(root)
-    if not layout.root.exists():
-        click.echo("Nothing runs here.")
-        return
-    with _locked(layout):
-        stopped = stop_all(layout)
-    click.echo(f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running.")
+    stopped: list[str] = []
+    if layout.root.exists():
+        with _locked(layout):
+            stopped = stop_all(layout)
+    said = f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running."
+    emit(output_format, {"stopped": list(stopped)}, lambda: said)
 
 
 @group.command()
@@ -216,6 +223,31 @@ def describe(layout: Layout, plan: Plan) -> str:
     lines.append(f"Funded keys: {', '.join(USERS)}. Use them with: mill --home {layout.user}{node} --from alice …")
     lines.append(f"Stop it with: mill localnet stop --home {layout.root}")
     return "\n".join(lines)
+
+
+def _addresses(layout: Layout, plan: Plan) -> dict[str, Any]:
+    """What :func:`describe` tells people, for programs."""
+    validators = []
+    for index in range(plan.validators):
+        ports = plan.validator_ports(index)
+        validators.append(
+            {
+                "name": f"validator{index}",
+                "rpc": plan.rpc_url(index),
+                "grpc": f"127.0.0.1:{ports.grpc}",
+                "rest": f"http://127.0.0.1:{ports.rest}",
+                "metrics": f"http://127.0.0.1:{ports.metrics}/metrics",
+            }
+        )
+    return {
+        "chain_id": plan.chain_id,
+        "home": str(layout.root),
+        "validators": validators,
+        "provers": [{"name": f"prover{index}", "url": plan.prover_url(index)} for index in range(plan.provers)],
+        "blobs": plan.blob_url,
+        "user_home": str(layout.user),
+        "funded_keys": list(USERS),
+    }
 
 
 def _status(layout: Layout, plan: Plan) -> dict[str, Any]:

@@ -36,12 +36,15 @@ def test_init_makes_a_home_and_never_overwrites_it(tmp_path: Path, capsys: pytes
     assert home.validator_key.read_bytes() == before
 
 
-def test_init_joins_the_chain_of_a_genesis_file(tmp_path: Path) -> None:
+def test_init_joins_the_chain_of_a_genesis_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = NodeHome(tmp_path / "a"), NodeHome(tmp_path / "b")
     assert run(["node", "init", "--home", str(first.root), "--chain-id", "c-1"]) == 0
     peer = "0123456789012345678901234567890123456789@127.0.0.1:26656"
     joined = ["node", "init", "--home", str(second.root), "--genesis", str(first.genesis), "--peer", peer]
-    assert run(joined) == 0
+    capsys.readouterr()
+    assert run([*joined, "-o", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["home"], said["chain_id"], len(said["node_id"])) == (str(second.root), "c-1", 40)
     assert second.read_genesis() == first.read_genesis()
     assert peer in second.comet_config.read_text()
 
@@ -81,6 +84,14 @@ def test_init_refuses_in_one_sentence(
 def test_the_command_that_a_localnet_prints_reaches_it(tmp_path: Path, port_offset: int, option: str) -> None:
     said = describe(Layout(tmp_path), Plan("c-1", 1, 0, port_offset, "auto"))
     assert f"mill --home {tmp_path / 'user'}{option} --from alice …" in said
+
+
+def test_stopping_what_does_not_run_is_harmless(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["localnet", "stop", "--home", str(tmp_path / "none")]) == 0
+    assert capsys.readouterr().out == "Nothing was running.\n"
+    assert run(["localnet", "stop", "--home", str(tmp_path / "none"), "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"stopped": []}
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["start", "status", "export"])
