@@ -70,7 +70,7 @@ class Network:
             result = subprocess.run([MILL, *command], capture_output=True, text=True, check=False)
             if result.returncode == 0:
                 break
-            if "port" not in result.stderr:
+            if "another --port-offset" not in result.stderr:
                 raise DemoError(f"the network didn't start: {result.stderr.strip()}")
             say(f"The ports at offset {offset} are taken; trying the next ones.")
             shutil.rmtree(self.localnet, ignore_errors=True)
