@@ -1,0 +1,3 @@
+module proofmill/programs/capacity
+
+go 1.26.0
