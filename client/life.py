@@ -2,54 +2,55 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from proofmill.task.v1.query_pb2 import QueryTaskResponse
 from proofmill.task.v1.state_pb2 import (
-    ASSIGNMENT_STATUS_DECLINED,
-    ASSIGNMENT_STATUS_EXPIRED,
-    ASSIGNMENT_STATUS_FAILED,
-    ASSIGNMENT_STATUS_TIMED_OUT,
     TASK_STATUS_CANCELLED,
     TASK_STATUS_DONE,
     TASK_STATUS_FAILED,
     TASK_STATUS_UNDECIDED,
     TASK_STATUS_UNSERVED,
-    Assignment,
+    TEST_KIND_CLAIM,
+    TEST_KIND_IDLE,
+    TEST_KIND_JOIN,
+    TEST_KIND_RANDOM,
+    TEST_KIND_UNJAIL,
     TaskStatus,
-    Verdict,
 )
-from proofmill.verification.v1.state_pb2 import RoundView
 
 from chain.amount import UCREDIT, format_amount
+from client.life_faults import fault_steps
+from client.life_money import payment_steps
+from client.life_provers import prover_steps
+from client.life_step import Rank, Step
+from client.life_votes import vote_steps
 from client.plain import enum_label
 
 FINAL_STATUSES = frozenset(
     {TASK_STATUS_DONE, TASK_STATUS_FAILED, TASK_STATUS_UNDECIDED, TASK_STATUS_UNSERVED, TASK_STATUS_CANCELLED}
 )
-_ENDED_WITHOUT_PROOF = {
-    ASSIGNMENT_STATUS_DECLINED: "declined",
-    ASSIGNMENT_STATUS_EXPIRED: "expired",
-    ASSIGNMENT_STATUS_FAILED: "failed",
-    ASSIGNMENT_STATUS_TIMED_OUT: "timed out",
+_WHY_TESTED = {
+    TEST_KIND_JOIN: "which wants to join",
+    TEST_KIND_RANDOM: "chosen by the dice",
+    TEST_KIND_IDLE: "which had nothing to do for long",
+    TEST_KIND_CLAIM: "which claims more than before",
+    TEST_KIND_UNJAIL: "which asked for it",
 }
-_ENDS_THE_TASK = frozenset({ASSIGNMENT_STATUS_FAILED, ASSIGNMENT_STATUS_TIMED_OUT})
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something that happened at a height. ``name`` is one word or two, ``text`` says it in full.
-
-    ``height`` is 0 and ``time_ms`` 0 where the state doesn't tell; ``rank`` orders the steps of one height.
-    """
-
-    name: str
-    text: str
-    height: int = 0
-    time_ms: int = 0
-    rank: int = 0
+_TEST_PASSED = {
+    TEST_KIND_JOIN: "the prover is admitted",
+    TEST_KIND_RANDOM: "the prover stays",
+    TEST_KIND_IDLE: "the prover stays",
+    TEST_KIND_CLAIM: "the larger claim counts",
+    TEST_KIND_UNJAIL: "the prover may work again if its bond is large enough",
+}
+_TEST_FAILED = {
+    TEST_KIND_JOIN: "the prover isn't admitted",
+    TEST_KIND_RANDOM: "the prover is jailed",
+    TEST_KIND_IDLE: "the prover is jailed",
+    TEST_KIND_CLAIM: "the old claim stays",
+    TEST_KIND_UNJAIL: "the prover stays where it was",
+}
 
 
 def is_final(task: QueryTaskResponse) -> bool:
@@ -60,56 +61,41 @@ def status_label(status: int) -> str:
     return enum_label(TaskStatus.DESCRIPTOR, status)
 
 
-def verdict_label(verdict: int) -> str:
-    return enum_label(Verdict.DESCRIPTOR, verdict)
+def describe_test(answer: QueryTaskResponse) -> str:
+    """Whom a capacity test tests, and why; empty for a user's task."""
+    if not answer.task.task.test:
+        return ""
+    return f"a capacity test of {answer.assignments[0].prover}, {_WHY_TESTED[answer.task.task.test]}"
 
 
 def task_life(answer: QueryTaskResponse) -> tuple[Step, ...]:
-    """All steps so far, oldest first. A step that is there stays there unchanged."""
-    return tuple(sorted(_steps(answer), key=lambda step: (step.height, step.rank)))
+    """All steps so far, oldest first. A step that is there stays there unchanged, and none comes before it later."""
+    return tuple(sorted(_steps(answer), key=lambda step: step.order))
 
 
 def _steps(answer: QueryTaskResponse) -> Iterator[Step]:
     task, progress = answer.task.task, answer.task.progress
-    fee = format_amount(task.fee, UCREDIT)
-    yield Step("created", f"by {task.user}, {fee} in escrow", task.created_height, task.created_ms)
-    for assignment in answer.assignments:
-        yield from _assignment_steps(assignment, progress.ended_height)
-    if progress.accepted_height:
-        yield Step("accepted", f"by {progress.prover}", progress.accepted_height, progress.accepted_ms, 3)
-    if progress.proved_height:
-        proof = progress.proof
-        text = f"{proof.size:,} bytes, sha256 {proof.sha256.hex()}, made in {proof.usage.wall_ms / 1000:.1f} s"
-        yield Step("proved", text, progress.proved_height, progress.proved_ms, 4)
-    for view in answer.rounds:
-        yield from _round_steps(view)
-    if progress.decided_height:
-        yield Step("decided", f"verdict {verdict_label(progress.verdict)}", progress.decided_height, 0, 8)
+    if task.test:
+        text = f"by the chain itself: {describe_test(answer)}"
+    else:
+        text = f"by {task.user}, {format_amount(task.fee, UCREDIT)} in escrow"
+        text += f", for {task.redundancy} provers" if task.redundancy > 1 else ""
+    yield Step("created", text, task.created_height, task.created_ms)
+    yield from prover_steps(answer)
+    yield from vote_steps(answer)
+    yield from fault_steps(answer)
+    yield from payment_steps(answer)
     if progress.ended_height:
         text = status_label(progress.status) + (f": {progress.reason}" if progress.reason else "")
-        yield Step("ended", text, progress.ended_height, progress.ended_ms, 9)
+        text += _test_ending(answer)
+        yield Step("ended", text, progress.ended_height, progress.ended_ms, progress.attempt, Rank.ENDED)
 
 
-def _assignment_steps(assignment: Assignment, task_ended_height: int) -> Iterator[Step]:
-    text = f"to {assignment.prover}, to be accepted by height {assignment.accept_by_height}"
-    yield Step("offered", text, assignment.offered_height, 0, 1)
-    if ended := _ENDED_WITHOUT_PROOF.get(assignment.status):
-        text = f"by {assignment.prover}" + (f": {assignment.reason}" if assignment.reason else "")
-        height = assignment.ended_height
-        if not height and assignment.status == ASSIGNMENT_STATUS_EXPIRED:
-            height = assignment.accept_by_height + 1
-        elif not height and assignment.status in _ENDS_THE_TASK:
-            height = task_ended_height
-        yield Step(ended, text, height or assignment.offered_height, 0, 4 if assignment.status in _ENDS_THE_TASK else 2)
-
-
-def _round_steps(view: RoundView) -> Iterator[Step]:
-    entry = view.round
-    yield Step("committee", f"of {entry.size} drawn, round {entry.round}", entry.drawn_height, 0, 5)
-    commits = Counter(vote.committed_height for vote in view.votes if vote.committed_height)
-    reveals = Counter(vote.revealed_height for vote in view.votes if vote.revealed_height)
-    for name, heights, rank in (("committed", commits, 6), ("revealed", reveals, 7)):
-        done = 0
-        for height in sorted(heights):
-            done += heights[height]
-            yield Step(name, f"{done} of {entry.size} votes", height, 0, rank)
+def _test_ending(answer: QueryTaskResponse) -> str:
+    """What a capacity test's result decides."""
+    kind, status = answer.task.task.test, answer.task.progress.status
+    if not kind:
+        return ""
+    if status == TASK_STATUS_DONE:
+        return f"; {_TEST_PASSED[kind]}"
+    return f"; {_TEST_FAILED[kind]}" if status == TASK_STATUS_FAILED else "; nothing changes for the prover"

@@ -28,7 +28,8 @@ from proofmill.types.v1.types_pb2 import Resources
 from client import messages
 from client.blobs import BlobError, Digest, download, fetch_text, http_client
 from client.errors import InvalidInput
-from client.life import Step, is_final, status_label, task_life
+from client.life import is_final, status_label, task_life
+from client.life_step import Step
 from client.proofs import check_target, unpack_proof
 from client.queries import Queries
 from client.rpc import DEFAULT_NODE, Rpc

@@ -18,11 +18,14 @@ from client.cli.options import Settings
 from client.cli.output import emit, time_label
 from client.cli.session import is_terminal, progress_line
 from client.cli.task_view import plain_task, task_table
-from client.life import Step, status_label
+from client.life import status_label
+from client.life_provers import ALL_WORK_ENDS, WORK_BEGINS, WORK_ENDS
+from client.life_step import Step
 from client.sdk import MillClient
 
 _TICK_S = 0.5
 _TICKS_A_LINE = 4
+_NAME_WIDTH = 15
 
 
 async def finish_task(settings: Settings, client: MillClient, task_id: int, output: Path | None) -> None:
@@ -46,7 +49,7 @@ async def finish_task(settings: Settings, client: MillClient, task_id: int, outp
 
 
 async def show_steps(steps: AsyncIterator[Step], time_limit_s: int) -> None:
-    """Prints steps as they happen, on stderr, and how long a prover has been running of ``time_limit_s``."""
+    """Prints steps as they happen, on stderr, and how long the last prover has been running of ``time_limit_s``."""
     if is_terminal():
         console = Console(stderr=True)
         with Live(Spinner("dots", "waiting for the chain"), console=console, transient=True) as live:
@@ -66,21 +69,26 @@ async def show_steps(steps: AsyncIterator[Step], time_limit_s: int) -> None:
 
 
 async def _lines(steps: AsyncIterator[Step], time_limit_s: int) -> AsyncIterator[tuple[str, bool]]:
-    """A line for each step (True), and while a prover runs one for each tick between them (False)."""
-    accepted_ms = 0
+    """A line for each step (True), and while provers run one for each tick between them (False)."""
+    begun_ms: list[int] = []
     following = aiter(steps)
     upcoming = asyncio.ensure_future(anext(following, None))
     try:
         while True:
-            done, _ = await asyncio.wait((upcoming,), timeout=_TICK_S if accepted_ms else None)
+            done, _ = await asyncio.wait((upcoming,), timeout=_TICK_S if begun_ms else None)
             if not done:
-                elapsed_s = max(0.0, time.time() - accepted_ms / 1000)
-                yield f"{'':<40}running    {elapsed_s:.0f} s of {time_limit_s} s at most", False
+                elapsed_s = max(0.0, time.time() - begun_ms[-1] / 1000)
+                yield f"{'':<40}{'running':<{_NAME_WIDTH}} {elapsed_s:.0f} s of {time_limit_s} s at most", False
                 continue
             step = upcoming.result()
             if step is None:
                 return
-            accepted_ms = step.time_ms if step.name == "accepted" else 0
+            if step.name in WORK_BEGINS:
+                begun_ms.append(step.time_ms)
+            elif step.name in WORK_ENDS:
+                del begun_ms[-1:]
+            elif step.name in ALL_WORK_ENDS:
+                begun_ms.clear()
             yield step_line(step), True
             upcoming = asyncio.ensure_future(anext(following, None))
     finally:
@@ -89,7 +97,7 @@ async def _lines(steps: AsyncIterator[Step], time_limit_s: int) -> AsyncIterator
 
 def step_line(step: Step) -> str:
     height = step.height or "-"
-    return f"{time_label(step.time_ms)}  height {height:<8} {step.name:<10} {step.text}"
+    return f"{time_label(step.time_ms)}  height {height:<8} {step.name:<{_NAME_WIDTH}} {step.text}"
 
 
 def _is_done(answer: QueryTaskResponse) -> bool:

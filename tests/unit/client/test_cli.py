@@ -593,7 +593,7 @@ def test_a_run_is_followed_to_its_proof(user: Callable[..., Result], server: Htt
     assert (told[0], told[-1]) == ("created", "ended")
     assert all(one["time"] for one in ended["steps"])
     table = user("task", "show", 1).out
-    for part in ("committee of round 1", "prover reward", "verdict VALID", "proof.tar", "DONE"):
+    for part in ("committee of round 1", "for a valid proof", "verdict VALID: 2 valid of 2", "proof.tar", "DONE"):
         assert part in table
     assert user("task", "list", "--user", "alice", "--status", "done", "-o", "json").json()[0]["task"]["id"] == 1
     assert user("task", "list", "--status", "failed").out.splitlines()[1:] == []
