@@ -103,7 +103,7 @@ class Rows:
         if start >= end:
             return
         first = self._prefix + start
-        # Backwards, plyvel 1.5.1 loses a row that lies at `start` and is the only one of its range: stop there ourselves.
+        # Backwards, plyvel 1.5.1 loses a row that lies at `start` and is alone in its range: stop there ourselves.
         with self._iterator(start=None if reverse else first, stop=self._prefix + end, reverse=reverse) as rows:
             for key, value in rows:
                 if key < first:
