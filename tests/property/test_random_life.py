@@ -8,10 +8,12 @@ from functools import cache
 import pytest
 from cosmos.tx.v1beta1.tx_pb2 import TxBody, TxRaw
 from proofmill.credits.v1 import event_pb2 as credits_events
+from proofmill.params.v1 import event_pb2 as params_events
 from proofmill.program.v1 import event_pb2 as program_events
 from proofmill.prover.v1 import event_pb2 as prover_events
+from proofmill.prover.v1.state_pb2 import ProverStatus, TestResult
 from proofmill.task.v1 import event_pb2 as task_events
-from proofmill.task.v1.state_pb2 import AssignmentStatus, PayoutKind, TaskStatus, Verdict
+from proofmill.task.v1.state_pb2 import AssignmentStatus, PayoutKind, SlashKind, TaskStatus, TestKind, Verdict
 from proofmill.verification.v1 import event_pb2 as verification_events
 
 from chain import schema
@@ -21,7 +23,7 @@ from chain.state.collections import Collection
 from chain.tx import decode_tx
 from tests.support.random_life import Life
 
-BLOCKS = 250
+BLOCKS = 400
 
 
 class Seen:
@@ -32,6 +34,10 @@ class Seen:
         self.assignments: Counter[int] = Counter()
         self.payouts: Counter[int] = Counter()
         self.verdicts: Counter[int] = Counter()
+        self.slashes: Counter[int] = Counter()
+        self.provers: Counter[int] = Counter()
+        self.tests: Counter[int] = Counter()
+        self.results: Counter[int] = Counter()
         self.events: Counter[str] = Counter()
         self.messages: Counter[str] = Counter()
         self.prefixes: Counter[bytes] = Counter()
@@ -43,6 +49,11 @@ class Seen:
             self.statuses[progress.status] += 1
             self.verdicts[progress.verdict] += 1
             self.payouts.update(payout.kind for payout in progress.payouts)
+            self.slashes.update(slash.kind for slash in progress.slashes)
+        self.tests.update(task.test for _, task in schema.TASKS.iterate(values))
+        for _, prover in schema.PROVERS.iterate(values):
+            self.provers[prover.status] += 1
+            self.results[prover.test_result] += 1
         self.assignments.update(row.status for _, row in schema.ASSIGNMENTS.iterate(values))
         self.events.update(event.type for event in network.events)
         self.prefixes.update(key[:1] for key in network.last.writes)
@@ -92,6 +103,26 @@ def test_payout_is_made(name: str) -> None:
     assert long_life().payouts[names(PayoutKind)[name]]
 
 
+@pytest.mark.parametrize("name", names(SlashKind))
+def test_slash_is_made(name: str) -> None:
+    assert long_life().slashes[names(SlashKind)[name]]
+
+
+@pytest.mark.parametrize("name", names(ProverStatus))
+def test_prover_status_is_reached(name: str) -> None:
+    assert long_life().provers[names(ProverStatus)[name]]
+
+
+@pytest.mark.parametrize("name", names(TestKind))
+def test_capacity_test_is_made(name: str) -> None:
+    assert long_life().tests[names(TestKind)[name]]
+
+
+@pytest.mark.parametrize("name", names(TestResult))
+def test_capacity_test_ends_like_this(name: str) -> None:
+    assert long_life().results[names(TestResult)[name]]
+
+
 @pytest.mark.parametrize("name", names(Verdict))
 def test_verdict_is_given(name: str) -> None:
     assert long_life().verdicts[names(Verdict)[name]]
@@ -111,7 +142,14 @@ def test_collection_is_written(part: Collection) -> None:
     "event",
     [
         descriptor.full_name
-        for module in (credits_events, program_events, prover_events, task_events, verification_events)
+        for module in (
+            credits_events,
+            params_events,
+            program_events,
+            prover_events,
+            task_events,
+            verification_events,
+        )
         for descriptor in module.DESCRIPTOR.message_types_by_name.values()
     ],
 )
