@@ -76,26 +76,36 @@ def _settle_undecided(context: Context, task: Task, progress: Progress) -> None:
 
 
 def _pay(context: Context, task: Task, progress: Progress) -> None:
-    """The provers with a valid proof and the voters who said so share what is in the escrow.
+    """The provers with a valid proof and the voters who judged the attempt's proofs right share what is in the escrow.
 
-    After a fallback they also get their shares of what the refund took, out of the first prover's slash, as far as
-    that reaches; then those who found the first proof invalid get theirs; the rest is the network pool's.
+    After a fallback they also get what the refund took of their regular shares, out of the first prover's slash, or as
+    much of that as it reaches for; then those who found the first proof invalid get theirs; the rest is the network
+    pool's.
     """
     kv, terms = context.kv, context.terms(task)
     rows = get_attempt(kv, task.id, progress.attempt)
     valid = [(operator, row) for operator, row in rows if row.verdict == VERDICT_VALID]
-    # The quorum makes sure that there is one.
-    voters = get_voters_for(kv, task.id, rows, VERDICT_VALID)
+    # The quorum makes sure that there is one. Redundant proofs can have different verdicts.
+    voters = [
+        *get_voters_for(kv, task.id, rows, VERDICT_VALID),
+        *get_voters_for(kv, task.id, rows, VERDICT_INVALID),
+    ]
     escrowed = get_escrowed(task, progress)
     harmed = punish(context, task, progress)
-    missing = min(umill_worth(context, task, task.fee - escrowed), harmed)
-    left = harmed
+    rewards = []
+    lacking = 0
     for operators, share_bp, kind in (
         ([operator for operator, _ in valid], terms.prover_share_bp, PAYOUT_KIND_PROVER_REWARD),
         (voters, terms.verifier_share_bp, PAYOUT_KIND_VERIFIER_REWARD),
     ):
         each = escrowed * share_bp // BASIS_POINTS // len(operators)
-        made_up = missing * share_bp // BASIS_POINTS // len(operators)
+        regular = task.fee * share_bp // BASIS_POINTS // len(operators)
+        lacks = umill_worth(context, task, regular) - umill_worth(context, task, each)
+        rewards.append((operators, kind, each, lacks))
+        lacking += lacks * len(operators)
+    left = harmed
+    for operators, kind, each, lacks in rewards:
+        made_up = lacks if lacking <= harmed else harmed * lacks // lacking
         for operator in operators:
             reward(context, task, progress, operator, kind, each, made_up)
         left -= made_up * len(operators)
