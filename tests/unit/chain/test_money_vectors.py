@@ -21,4 +21,4 @@ def test_scenario(scenario: dict[str, Any]) -> None:
 
 def test_names_are_unique() -> None:
     names = [scenario["name"] for scenario in SCENARIOS]
-    assert len(set(names)) == len(names) >= 36
+    assert len(set(names)) == len(names) >= 90
