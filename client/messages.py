@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from cosmos.bank.v1beta1.tx_pb2 import MsgSend
 from cosmos.base.v1beta1.coin_pb2 import Coin
 from proofmill.credits.v1.tx_pb2 import MsgGrantCredits
+from proofmill.params.v1.state_pb2 import Params
+from proofmill.params.v1.tx_pb2 import MsgUpdateParams
 from proofmill.program.v1.state_pb2 import ProgramSpec
 from proofmill.program.v1.tx_pb2 import MsgDeployProgram, MsgDeprecateProgram
 from proofmill.task.v1.state_pb2 import Input
-from proofmill.task.v1.tx_pb2 import MsgRunTask
+from proofmill.task.v1.tx_pb2 import MsgCancelTask, MsgRunTask
 from proofmill.types.v1.types_pb2 import Resources
 
 from chain.address import AddressError, decode_address
@@ -50,19 +52,29 @@ def run_task(
     resources: Resources | None,
     time_limit_s: int,
     max_fee: int,
+    redundancy: int = 1,
     queue_timeout_s: int = DEFAULT_QUEUE_TIMEOUT_S,
 ) -> MsgRunTask:
-    """``max_fee`` in ucredit; without ``resources`` the program's defaults apply."""
+    """``max_fee`` in ucredit, for all ``redundancy`` provers; without ``resources`` the program's defaults apply."""
     return MsgRunTask(
         user=user,
         program_id=program_id,
         inputs=inputs,
         resources=resources,
         time_limit_s=time_limit_s,
-        redundancy=1,
+        redundancy=redundancy,
         max_fee=max_fee,
         queue_timeout_s=queue_timeout_s,
     )
+
+
+def cancel_task(user: str, task_id: int) -> MsgCancelTask:
+    return MsgCancelTask(user=user, task_id=task_id)
+
+
+def update_params(authority: str, params: Params) -> MsgUpdateParams:
+    """``params`` with the version that they were made from; only the genesis authority may."""
+    return MsgUpdateParams(authority=authority, params=params)
 
 
 def check_address(address: str) -> str:

@@ -32,6 +32,17 @@ def to_plain(message: Message) -> dict[str, Plain]:
     return {field.name: _field(message, field.name) for field in message.DESCRIPTOR.fields}
 
 
+def flatten(data: Plain, prefix: str = "") -> list[tuple[str, Plain]]:
+    """Nested dicts and lists as dotted names and values."""
+    if isinstance(data, Mapping):
+        inner = [(f"{prefix}.{name}" if prefix else name, value) for name, value in data.items()]
+    elif isinstance(data, Sequence) and not isinstance(data, str):
+        inner = [(f"{prefix}.{index}", one) for index, one in enumerate(data)]
+    else:
+        return [(prefix, data)]
+    return [row for name, value in inner for row in flatten(value, name)]
+
+
 def enum_label(descriptor: Enum, number: int) -> str:
     """An enum value's name without its type's prefix: ``TASK_STATUS_DONE`` of ``TaskStatus`` is ``DONE``."""
     value = descriptor.values_by_number.get(number)

@@ -19,8 +19,10 @@ from proofmill.program.v1.query_pb2 import (
     QueryProgramResponse,
     QueryProgramsRequest,
     QueryProgramsResponse,
+    QueryProgramStatsRequest,
+    QueryProgramStatsResponse,
 )
-from proofmill.program.v1.state_pb2 import PROGRAM_STATUS_ACTIVE, Program
+from proofmill.program.v1.state_pb2 import PROGRAM_STATUS_ACTIVE, Program, ProgramStats
 from proofmill.prover.v1.query_pb2 import (
     QueryProverDutiesRequest,
     QueryProverDutiesResponse,
@@ -90,9 +92,10 @@ class Queries:
         answer = await self.rpc.query("/cosmos.bank.v1beta1.Query/AllBalances", request, QueryAllBalancesResponse)
         return {UMILL: 0, UCREDIT: 0} | {coin.denom: int(coin.amount) for coin in answer.balances}
 
-    async def params(self) -> Params:
-        answer = await self.rpc.query("/proofmill.params.v1.Query/Params", QueryParamsRequest(), QueryParamsResponse)
-        return answer.params
+    async def params(self, version: int = 0) -> Params:
+        """Those in force now, or of an earlier version."""
+        request = QueryParamsRequest(version=version)
+        return (await self.rpc.query("/proofmill.params.v1.Query/Params", request, QueryParamsResponse)).params
 
     async def pools(self) -> Pools:
         answer = await self.rpc.query("/proofmill.credits.v1.Query/Pools", QueryPoolsRequest(), QueryPoolsResponse)
@@ -126,12 +129,18 @@ class Queries:
             for program in one.programs:
                 yield program
 
+    async def program_stats(self, program_id: str) -> tuple[ProgramStats, ...]:
+        """How a program's runs went, by class of resources."""
+        request = QueryProgramStatsRequest(program_id=program_id)
+        path = "/proofmill.program.v1.Query/ProgramStats"
+        return tuple((await self.rpc.query(path, request, QueryProgramStatsResponse)).stats)
+
     async def estimate(
-        self, program_id: str, *, time_limit_s: int, resources: Resources | None = None
+        self, program_id: str, *, time_limit_s: int, resources: Resources | None = None, redundancy: int = 1
     ) -> QueryEstimateResponse:
-        """The fee in ucredit that a run would lock now, and the resources that it is for."""
+        """The fee in ucredit that a run would lock now, the resources that it is for, and how such runs went so far."""
         request = QueryEstimateRequest(
-            program_id=program_id, resources=resources, time_limit_s=time_limit_s, redundancy=1
+            program_id=program_id, resources=resources, time_limit_s=time_limit_s, redundancy=redundancy
         )
         return await self.rpc.query("/proofmill.task.v1.Query/Estimate", request, QueryEstimateResponse)
 

@@ -18,17 +18,20 @@ from pathlib import Path
 
 import httpx
 from google.protobuf.message import Message
+from proofmill.params.v1.state_pb2 import Params
+from proofmill.params.v1.tx_pb2 import MsgUpdateParamsResponse
 from proofmill.program.v1.state_pb2 import ProgramSpec
 from proofmill.program.v1.tx_pb2 import MsgDeployProgramResponse
 from proofmill.task.v1.query_pb2 import QueryTaskResponse
 from proofmill.task.v1.state_pb2 import Input
-from proofmill.task.v1.tx_pb2 import MsgRunTaskResponse
+from proofmill.task.v1.tx_pb2 import MsgCancelTaskResponse, MsgRunTaskResponse
 from proofmill.types.v1.types_pb2 import Resources
 
 from client import messages
 from client.blobs import BlobError, Digest, download, fetch_text, http_client
 from client.errors import InvalidInput
 from client.life import is_final, status_label, task_life
+from client.life_money import Payment, payments
 from client.life_step import Step
 from client.proofs import check_target, unpack_proof
 from client.queries import Queries
@@ -45,6 +48,15 @@ class RunningTask:
 
     task_id: int
     fee: int
+    outcome: TxOutcome
+
+
+@dataclass(frozen=True)
+class CancelledTask:
+    """``refund``: ucredit that came back in all; ``payments``: what provers got for the time that they had worked."""
+
+    refund: int
+    payments: tuple[Payment, ...]
     outcome: TxOutcome
 
 
@@ -128,12 +140,15 @@ class MillClient(Queries):
         *,
         resources: Resources | None = None,
         time_limit_s: int,
+        redundancy: int = 1,
         max_fee: int | None = None,
         queue_timeout_s: int = messages.DEFAULT_QUEUE_TIMEOUT_S,
     ) -> Message:
         """The run's message; without ``max_fee`` (ucredit) it allows exactly what the run costs now."""
         if max_fee is None:
-            estimate = await self.estimate(program_id.hex(), time_limit_s=time_limit_s, resources=resources)
+            estimate = await self.estimate(
+                program_id.hex(), time_limit_s=time_limit_s, resources=resources, redundancy=redundancy
+            )
             max_fee = estimate.fee
         return messages.run_task(
             self.address,
@@ -141,6 +156,7 @@ class MillClient(Queries):
             inputs,
             resources=resources,
             time_limit_s=time_limit_s,
+            redundancy=redundancy,
             max_fee=max_fee,
             queue_timeout_s=queue_timeout_s,
         )
@@ -152,19 +168,36 @@ class MillClient(Queries):
         *,
         resources: Resources | None = None,
         time_limit_s: int,
+        redundancy: int = 1,
         max_fee: int | None = None,
         queue_timeout_s: int = messages.DEFAULT_QUEUE_TIMEOUT_S,
     ) -> RunningTask:
-        """Asks for a proof and returns once the request is in a block."""
+        """Asks for a proof, made by ``redundancy`` provers, and returns once the request is in a block."""
         message = await self.run_message(
             program_id,
             inputs,
             resources=resources,
             time_limit_s=time_limit_s,
+            redundancy=redundancy,
             max_fee=max_fee,
             queue_timeout_s=queue_timeout_s,
         )
         return started_task(await self.submit(message))
+
+    async def cancel_task(self, task_id: int) -> CancelledTask:
+        """Cancels a task of the signer's: free before a prover accepted it, then the elapsed share is the prover's."""
+        outcome = await self.submit(messages.cancel_task(self.address, task_id))
+        return await self.cancelled_task(task_id, outcome)
+
+    async def cancelled_task(self, task_id: int, outcome: TxOutcome) -> CancelledTask:
+        """What became of the fee of a task that was cancelled."""
+        refund = outcome.response(MsgCancelTaskResponse).refund
+        return CancelledTask(refund, tuple(payments(await self.task(task_id))), outcome)
+
+    async def update_params(self, params: Params) -> int:
+        """Replaces the network's parameters, which were made from those of ``params.version``; the new version."""
+        outcome = await self.submit(messages.update_params(self.address, params))
+        return outcome.response(MsgUpdateParamsResponse).version
 
     async def watch_task(self, task_id: int, *, patience_s: float | None = 60.0) -> AsyncGenerator[Step, None]:
         """The steps of a task's life, those of the past first, until it has ended; each has height and block time.

@@ -7,6 +7,7 @@ inputs:
     audience: both           # prover, verifier or both
 resources: {cpu: 2, memory: 1GiB, gpus: 0}
 time_limit: 60s
+redundancy: 1              # so many provers do it, 1 to 5; each costs the price
 queue_timeout: 10m
 max_fee: 0.5credits
 """
@@ -26,6 +27,7 @@ from client.inputs import AUDIENCES, InputSpec
 from client.program.yaml_node import YamlNode
 from client.quantity import QuantityError, parse_cpu, parse_duration, parse_memory
 
+REDUNDANCY_MAX = 5
 _BYTES_MAX = 1 << 50
 T = TypeVar("T")
 
@@ -38,6 +40,7 @@ class TaskRequest:
     inputs: tuple[InputSpec, ...] = ()
     resources: Resources | None = None
     time_limit_s: int | None = None
+    redundancy: int | None = None
     queue_timeout_s: int | None = None
     max_fee: int | None = None
 
@@ -47,13 +50,14 @@ def load_task_file(path: Path) -> TaskRequest:
     if not path.is_file():
         raise InvalidInput(f"there is no file {path}")
     root = YamlNode.load(path)
-    fields = root.fields(("program",), ("inputs", "resources", "time_limit", "queue_timeout", "max_fee"))
+    fields = root.fields(("program",), ("inputs", "resources", "time_limit", "redundancy", "queue_timeout", "max_fee"))
     inputs = [_input(node, path.parent) for node in fields["inputs"].sequence()] if "inputs" in fields else []
     return TaskRequest(
         program=fields["program"].text(),
         inputs=tuple(inputs),
         resources=_resources(fields["resources"]) if "resources" in fields else None,
         time_limit_s=_read(fields.get("time_limit"), parse_duration),
+        redundancy=fields["redundancy"].integer(1, REDUNDANCY_MAX) if "redundancy" in fields else None,
         queue_timeout_s=_read(fields.get("queue_timeout"), parse_duration),
         max_fee=_read(fields.get("max_fee"), _ucredit),
     )

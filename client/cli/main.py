@@ -23,11 +23,11 @@ _COMMANDS = {
     "credits": ("client.cli.account:credits_group", "Grant credits, which pay for tasks."),
     "estimate": ("client.cli.run:estimate", "Say what a run would cost."),
     "keys": ("client.cli.keys:keys", "Make, import and keep keys."),
-    "params": ("client.cli.tx:params", "Show the network's parameters."),
+    "params": ("client.cli.params:params", "Show the network's parameters, and change them."),
     "program": ("client.cli.program:program", "Build, deploy and list programs."),
     "run": ("client.cli.run:run", "Ask for a proof."),
     "send": ("client.cli.account:send", "Send MILL."),
-    "task": ("client.cli.task:task", "Follow tasks, fetch proofs and logs."),
+    "task": ("client.cli.task:task", "Follow and cancel tasks, fetch proofs and logs."),
     "tx": ("client.cli.tx:tx", "Look transactions up."),
 }
 

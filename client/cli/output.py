@@ -37,18 +37,6 @@ def pairs(rows: Sequence[tuple[str, object]]) -> str:
     return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in rows)
 
 
-def flat_pairs(data: Plain, prefix: str = "") -> list[tuple[str, object]]:
-    """Nested dicts and lists as dotted names and values."""
-    if isinstance(data, list):
-        return [row for index, one in enumerate(data) for row in flat_pairs(one, f"{prefix}.{index}")]
-    if not isinstance(data, dict):
-        return [(prefix, data)]
-    rows: list[tuple[str, object]] = []
-    for name, value in data.items():
-        rows += flat_pairs(value, f"{prefix}.{name}" if prefix else name)
-    return rows
-
-
 def time_label(time_ms: int) -> str:
     """A block time to the millisecond, in UTC; `-` if it isn't known."""
     if not time_ms:

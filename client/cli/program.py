@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 from google.protobuf.message import Message
-from proofmill.program.v1.state_pb2 import Program, ProgramStatus
+from proofmill.program.v1.state_pb2 import PROGRAM_STATUS_BLOCKED, PROGRAM_STATUS_DEPRECATED, Program, ProgramStatus
 from proofmill.program.v1.tx_pb2 import MsgDeployProgramResponse
 from proofmill.types.v1.types_pb2 import Resources
 
 from client import messages
 from client.cli.options import Sender, Settings, home_options, node_options, sender_options
-from client.cli.output import columns, emit, pairs
+from client.cli.output import columns, emit, pairs, time_label
 from client.cli.session import Detail, asking, progress_line, resolve_address, send_transaction
+from client.cli.stats_view import stats_table
 from client.deploy import blob_urls, program_spec, upload_files, urls_below
 from client.errors import InvalidInput
 from client.plain import Plain, enum_label, to_plain
@@ -23,6 +24,11 @@ from client.program.description import DESCRIPTION_FILE, BuiltProgram, read_prog
 from client.quantity import format_memory
 from client.registry_image import registry_image
 from client.sdk import MillClient
+
+_STATUS_MEANS = {
+    PROGRAM_STATUS_DEPRECATED: ": its deployer lets it take no new tasks",
+    PROGRAM_STATUS_BLOCKED: ": too many tasks failed with their fallbacks, so it takes no more",
+}
 
 
 @click.group()
@@ -144,11 +150,13 @@ def list_(settings: Settings, deployer: str | None, name: str, limit: int) -> No
 @click.argument("program_", metavar="ID|NAME[@VERSION]")
 @node_options
 def show(settings: Settings, program_: str) -> None:
-    """Show a program: by its id, 8 or more digits of it, or its name."""
+    """Show a program and how its runs went: by its id, 8 or more digits of it, or its name."""
 
     async def work(client: MillClient) -> None:
         found = await client.program(program_)
-        emit(settings.format, to_plain(found), lambda: _table(found))
+        stats = await client.program_stats(found.id.hex())
+        data = {**to_plain(found), "stats": [to_plain(one) for one in stats]}
+        emit(settings.format, data, lambda: "\n\n".join([_table(found), *([stats_table(stats)] if stats else [])]))
 
     asking(settings, work)
 
@@ -202,7 +210,7 @@ def _table(found: Program) -> str:
     rows: list[tuple[str, object]] = [
         ("program", found.id.hex()),
         ("name", f"{spec.name}@{spec.version}"),
-        ("status", _status(found)),
+        ("status", _status(found) + _STATUS_MEANS.get(found.status, "")),
         ("deployer", f"{found.deployer}, at height {found.deployed_height}"),
     ]
     for role, image in (("prover", spec.prover), ("verifier", spec.verifier)):
@@ -213,6 +221,10 @@ def _table(found: Program) -> str:
         ("verification", f"{_resources(spec.verifier_resources)}, {spec.verifier_time_limit_s} s"),
     ]
     rows += [("asset", f"{asset.name}, {asset.bytes:,} bytes, sha256 {asset.sha256.hex()}") for asset in spec.assets]
+    rows += [
+        ("strike", f"task {strike.task_id} at {time_label(strike.time_ms)} UTC, after {strike.prover} failed first")
+        for strike in found.strikes
+    ]
     return pairs(rows)
 
 

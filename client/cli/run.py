@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from google.protobuf.message import Message
+from proofmill.task.v1.query_pb2 import QueryEstimateResponse
 from proofmill.types.v1.types_pb2 import Resources
 
 from chain.amount import UCREDIT, format_amount
@@ -16,6 +17,7 @@ from client.cli.follow import finish_task
 from client.cli.options import CPU, DURATION, MEMORY, Sender, Settings, amount_type, node_options, sender_options
 from client.cli.output import emit, pairs
 from client.cli.session import Detail, asking, print_outcome, progress_line, sending, show_plan
+from client.cli.stats_view import memory_label, runs_label, times_label
 from client.errors import InvalidInput
 from client.inputs import InputSpec, parse_input, resolve_inputs
 from client.messages import DEFAULT_QUEUE_TIMEOUT_S
@@ -23,7 +25,7 @@ from client.plain import to_plain
 from client.proofs import check_target
 from client.quantity import format_memory
 from client.sdk import MillClient, RunningTask, started_task
-from client.task_file import TaskRequest, load_task_file
+from client.task_file import REDUNDANCY_MAX, TaskRequest, load_task_file
 
 DEFAULT_TIME_LIMIT_S = 60
 _Command = Callable[..., Any]
@@ -37,6 +39,11 @@ def _request_options(command: _Command) -> _Command:
             type=DURATION,
             metavar="DURATION",
             help="How long the prover may take, charged in full.  [default: 60s]",
+        ),
+        click.option(
+            "--redundancy",
+            type=click.IntRange(1, REDUNDANCY_MAX),
+            help="So many provers do it, each for the price.  [default: 1]",
         ),
         click.option("--gpus", type=click.IntRange(0, 1024), help="GPUs.  [default: the program's]"),
         click.option("--memory", type=MEMORY, metavar="SIZE", help="Memory, such as 512MiB.  [default: the program's]"),
@@ -59,7 +66,7 @@ def _request_options(command: _Command) -> _Command:
 @_request_options
 @node_options
 def estimate(settings: Settings, **request: Any) -> None:
-    """Say what a run would cost now.
+    """Say what a run would cost now, to the unit, and how runs of this program went so far.
 
     \b
     Example:
@@ -71,14 +78,24 @@ def estimate(settings: Settings, **request: Any) -> None:
         program = await client.program(_program(wanted))
         time_limit_s = wanted.time_limit_s or DEFAULT_TIME_LIMIT_S
         resources = _resources(wanted, program.spec.default_resources, request)
-        answer = await client.estimate(program.id.hex(), time_limit_s=time_limit_s, resources=resources)
+        redundancy = wanted.redundancy or 1
+        answer = await client.estimate(
+            program.id.hex(), time_limit_s=time_limit_s, resources=resources, redundancy=redundancy
+        )
         rows = [
             ("program", f"{program.spec.name}@{program.spec.version} {program.id.hex()}"),
             ("resources", _resources_label(answer.resources)),
             ("time limit", f"{time_limit_s} s"),
+            ("provers", str(redundancy)),
             ("price", f"{format_amount(answer.fee, UCREDIT)} ({answer.fee} ucredit)"),
+            *_experience(answer, time_limit_s),
         ]
-        data = {"program_id": program.id.hex(), "time_limit_s": time_limit_s, **to_plain(answer)}
+        data = {
+            "program_id": program.id.hex(),
+            "time_limit_s": time_limit_s,
+            "redundancy": redundancy,
+            **to_plain(answer),
+        }
         emit(settings.format, data, lambda: pairs(rows))
 
     asking(settings, work)
@@ -129,6 +146,7 @@ def run(
       mill run --program groth16 --input public.json=p.json --input witness.json=w.json:prover --wait
       mill run -f task.yaml --output proof
       mill run -f task.yaml --max-fee 0.5credits --dry-run
+      mill run -f task.yaml --redundancy 3 --wait
     """
     wanted = _request(**request)
     wanted = replace(wanted, inputs=_merged_inputs(wanted, inputs))
@@ -164,6 +182,7 @@ async def _message(
         resolved,
         resources=_resources(wanted, program.spec.default_resources, request),
         time_limit_s=wanted.time_limit_s or DEFAULT_TIME_LIMIT_S,
+        redundancy=wanted.redundancy or 1,
         max_fee=wanted.max_fee,
         queue_timeout_s=wanted.queue_timeout_s or DEFAULT_QUEUE_TIMEOUT_S,
     )
@@ -174,6 +193,7 @@ def _request(
     program: str | None,
     task_file: Path | None,
     time_limit: int | None,
+    redundancy: int | None,
     queue_timeout: int | None = None,
     max_fee: int | None = None,
     **_resource_options: object,
@@ -184,6 +204,7 @@ def _request(
         base,
         program=program or base.program,
         time_limit_s=time_limit or base.time_limit_s,
+        redundancy=redundancy or base.redundancy,
         queue_timeout_s=queue_timeout or base.queue_timeout_s,
         max_fee=max_fee or base.max_fee,
     )
@@ -195,6 +216,22 @@ def _merged_inputs(wanted: TaskRequest, texts: tuple[str, ...]) -> tuple[InputSp
     if len(given) != len(texts):
         raise InvalidInput("two inputs have the same name")
     return (*(spec for spec in wanted.inputs if spec.name not in given), *given.values())
+
+
+def _experience(answer: QueryEstimateResponse, time_limit_s: int) -> list[tuple[str, str]]:
+    """How such runs went so far, and what time limit that speaks for."""
+    if not answer.HasField("stats"):
+        return [("so far", "no run with such resources yet")]
+    stats, advised = answer.stats, answer.advised_time_limit_s
+    rows = [("so far", runs_label(stats))]
+    if advised:
+        late = " (yours is shorter)" if time_limit_s < advised else ""
+        rows += [
+            ("last times", f"median and slowest: {times_label(stats)}"),
+            ("peak memory", memory_label(stats)),
+            ("advised", f"a time limit of {advised} s{late}"),
+        ]
+    return rows
 
 
 def _program(wanted: TaskRequest) -> str:

@@ -1,4 +1,4 @@
-"""`mill task`: what became of requests."""
+"""`mill task`: what became of requests, and giving them up."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import click
 from proofmill.task.v1.query_pb2 import TaskView
 from proofmill.task.v1.state_pb2 import TaskStatus
 
-from chain.amount import UCREDIT, format_amount
+from chain.amount import UCREDIT, UMILL, format_amount
+from client import messages
 from client.cli.follow import finish_task
-from client.cli.options import Settings, node_options
+from client.cli.options import Sender, Settings, node_options, sender_options
 from client.cli.output import columns, emit, time_label
-from client.cli.session import asking, resolve_address
+from client.cli.session import Detail, asking, print_outcome, resolve_address, sending, show_plan
 from client.cli.task_view import plain_task, task_table
 from client.life import status_label
-from client.plain import to_plain
-from client.sdk import MillClient
+from client.plain import Plain, to_plain
+from client.sdk import CancelledTask, MillClient
 
 _STATUSES = [name.removeprefix("TASK_STATUS_").lower() for name in TaskStatus.keys()[1:]]
 _TASK_ID = click.argument("task_id", type=click.IntRange(1, 2**63 - 1), metavar="ID")
@@ -24,7 +25,7 @@ _TASK_ID = click.argument("task_id", type=click.IntRange(1, 2**63 - 1), metavar=
 
 @click.group()
 def task() -> None:
-    """Follow tasks, fetch proofs and logs."""
+    """Follow and cancel tasks, fetch proofs and logs."""
 
 
 @task.command("list")
@@ -39,7 +40,7 @@ def list_(settings: Settings, user: str | None, status: str | None, limit: int) 
 
     async def work(client: MillClient) -> None:
         found = [one async for one in client.tasks(user=address, status=wanted, limit=limit)]
-        header = ("task", "status", "created (UTC)", "fee", "program", "prover")
+        header = ("task", "status", "created (UTC)", "fee", "program", "user", "prover")
         emit(settings.format, [to_plain(one) for one in found], lambda: columns(header, [_row(one) for one in found]))
 
     asking(settings, work)
@@ -49,7 +50,7 @@ def list_(settings: Settings, user: str | None, status: str | None, limit: int) 
 @_TASK_ID
 @node_options
 def show(settings: Settings, task_id: int) -> None:
-    """Show a task's whole life: draws, heights, committee, votes, verdict and payouts."""
+    """Show a task's whole life: draws, heights, committees, votes, verdicts, slashes and payouts."""
 
     async def work(client: MillClient) -> None:
         answer = await client.task(task_id)
@@ -111,6 +112,40 @@ def logs(settings: Settings, task_id: int) -> None:
     asking(settings, work)
 
 
+@task.command()
+@_TASK_ID
+@sender_options
+def cancel(settings: Settings, sender: Sender, task_id: int) -> None:
+    """Cancel a task of yours that no prover has a proof of yet.
+
+    Before a prover accepted it everything comes back; then the elapsed share of the time limit is the prover's.
+
+    \b
+    Example:
+      mill task cancel 7 --from alice
+    """
+
+    async def work(client: MillClient) -> None:
+        message = messages.cancel_task(client.address, task_id)
+        if sender.dry_run:
+            await show_plan(settings, client, message)
+            return
+        cancelled = await client.cancelled_task(task_id, await client.submit(message))
+        print_outcome(settings, cancelled.outcome, _cancel_details(cancelled))
+
+    sending(settings, sender, work)
+
+
+def _cancel_details(cancelled: CancelledTask) -> list[Detail]:
+    paid = cancelled.payments
+    text = ", ".join(f"{format_amount(one.umill, UMILL)} to {one.recipient} for its time" for one in paid)
+    plain: list[Plain] = [{"prover": one.recipient, "ucredit": one.ucredit, "umill": one.umill} for one in paid]
+    return [
+        Detail("refund_ucredit", cancelled.refund, "refund", format_amount(cancelled.refund, UCREDIT)),
+        Detail("paid", plain, "paid", text or "nothing: no prover had begun"),
+    ]
+
+
 def _row(view: TaskView) -> tuple[object, ...]:
     found, progress = view.task, view.progress
     return (
@@ -119,5 +154,6 @@ def _row(view: TaskView) -> tuple[object, ...]:
         time_label(found.created_ms),
         format_amount(found.fee, UCREDIT),
         found.program_id.hex()[:16],
+        found.user or "capacity test",
         progress.prover or "-",
     )

@@ -1,4 +1,4 @@
-"""`mill tx` and `mill params`: looking things up."""
+"""`mill tx`: looking transactions up."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from google.protobuf.message import DecodeError
 
 from chain.messages import MESSAGE_TYPES
 from client.cli.options import Settings, node_options
-from client.cli.output import columns, emit, flat_pairs, pairs
+from client.cli.output import columns, emit, pairs
 from client.cli.session import asking
-from client.plain import Plain, to_plain
+from client.plain import Plain, flatten, to_plain
 from client.rpc_types import TxInfo
 from client.sdk import MillClient
 
@@ -31,18 +31,6 @@ def show(settings: Settings, tx_hash: str) -> None:
         found = await client.tx(tx_hash)
         data = plain_tx(found)
         emit(settings.format, data, lambda: _table(found, data))
-
-    asking(settings, work)
-
-
-@click.command()
-@node_options
-def params(settings: Settings) -> None:
-    """Show the network's parameters (protocol §9); shares are hundredths of a percent."""
-
-    async def work(client: MillClient) -> None:
-        data = to_plain(await client.params())
-        emit(settings.format, data, lambda: pairs(flat_pairs(data)))
 
     asking(settings, work)
 
@@ -106,4 +94,4 @@ def _table(found: TxInfo, data: dict[str, Plain]) -> str:
 def _rows(name: str, value: Plain) -> list[tuple[str, object]]:
     if isinstance(value, list):
         return [row for one in value for row in _rows(name.removesuffix("s"), one)]
-    return flat_pairs(value, name) if value else []
+    return [*flatten(value, name)] if value else []

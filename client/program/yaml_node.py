@@ -61,6 +61,9 @@ class YamlNode:
         where = f"{self._file}:{self._node.start_mark.line + 1}: "
         raise ManifestError(where + (f"{self.key}: " if self.key else "") + problem)
 
+    def is_mapping(self) -> bool:
+        return isinstance(self._node, yaml.MappingNode)
+
     def mapping(self) -> dict[str, YamlNode]:
         """The entries of a mapping with text keys, each key once."""
         if not isinstance(self._node, yaml.MappingNode):

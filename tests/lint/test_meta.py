@@ -39,6 +39,8 @@ COMMANDS = {
     "MsgExitProver": "prover exit",
     "MsgRequestTest": "prover unjail",
     "MsgRunTask": "run",
+    "MsgCancelTask": "task cancel",
+    "MsgUpdateParams": "params update",
     "MsgAcceptTasks": "prover start",
     "MsgDeclineTasks": "prover start",
     "MsgCommitProofs": "prover start",

@@ -4,66 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-import time
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 import pytest
 import yaml
-from proofmill.task.v1.state_pb2 import VERDICT_INVALID, VERDICT_VALID, Verdict
+from proofmill.task.v1.state_pb2 import VERDICT_INVALID
 
 from chain.messages import MESSAGE_TYPES
-from client.cli.main import _COMMANDS, run
+from client.cli.main import _COMMANDS
 from client.keys.files import write_secret
 from client.keys.keystore import KeyStore
 from client.keys.private_key import PrivateKey
 from client.program.description import BuiltImage, BuiltProgram, read_program
 from client.program.manifest import Resources
-from tests.support.bundles import BUNDLED, make_bundle
 from tests.support.http_node import HttpNode
 from tests.support.image_archives import descriptor, oci_layout
 from tests.support.life import deploy
 from tests.support.memory_node import MemoryNode, hash_hex
-from tests.support.network import ALICE, AUTHORITY, BOB, CHAIN_ID, DEPLOYER, RICH, Network, make_genesis
-from tests.support.small_life import is_final, step
+from tests.support.mill_cli import USERS, Result, make_home, network_at_work, one_sentence
+from tests.support.network import ALICE, BOB, CHAIN_ID, RICH, Network, make_genesis
+from tests.support.small_life import step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 NOBODY = "http://127.0.0.1:9"
-USERS = (ALICE, AUTHORITY, BOB, DEPLOYER)
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("NODE", "HOME", "FROM", "FORMAT", "PASSPHRASE_FILE", "BLOB_SERVER"):
-        monkeypatch.delenv(f"MILL_{name}", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def server(node: MemoryNode) -> Iterator[HttpNode]:
-    with HttpNode(node) as server:
-        yield server
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return make_home(tmp_path / "mill")
 
 
 @pytest.fixture(scope="module")
@@ -71,46 +40,6 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, P
     """A node and a home for commands that change neither."""
     with HttpNode(MemoryNode(Network.start(make_genesis(provers=1)))) as server:
         yield server.url, make_home(tmp_path_factory.mktemp("mill"))
-
-
-def make_home(folder: Path) -> Path:
-    """A user's home with plain keys of everybody."""
-    store = KeyStore(folder / "keys", log_n=4)
-    for user in USERS:
-        key = PrivateKey(hashlib.sha256(user.name.encode()).digest())
-        assert key.address == user.address
-        store.add(user.name, key, None)
-    return folder
-
-
-@pytest.fixture
-def mill(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
-    def invoke(*args: object) -> Result:
-        code = run([str(arg) for arg in args])
-        captured = capsys.readouterr()
-        return Result(code, captured.out, captured.err)
-
-    return invoke
-
-
-@pytest.fixture
-def user(mill: Callable[..., Result], server: HttpNode, home: Path) -> Callable[..., Result]:
-    """`mill` with a node and a home."""
-
-    def invoke(*args: object) -> Result:
-        return mill("--node", server.url, "--home", home, *args)
-
-    return invoke
-
-
-def one_sentence(result: Result, code: int, *parts: str) -> None:
-    assert result.code == code, result
-    assert result.out == ""
-    assert result.err.startswith("mill: ")
-    assert result.err.count("\n") == 1
-    assert "Traceback" not in result.err
-    for part in parts:
-        assert part in result.err
 
 
 @pytest.mark.parametrize("path", [(), ("keys",), ("task",)], ids=str)
@@ -552,30 +481,6 @@ def test_runs_that_cannot_be(user: Callable[..., Result], server: HttpNode, tmp_
     one_sentence(user(*args, "--cpu", "64", "--max-fee", "1credit"), 4, "(task 10)")
     one_sentence(user(*args, "--time-limit", "9999d", "--max-fee", "1credit"), 4, "(task 3)")
     assert server.node.calls["broadcast_tx_sync"] == 0
-
-
-@contextmanager
-def network_at_work(server: HttpNode, task_id: int, *, verdict: Verdict = VERDICT_VALID) -> Iterator[None]:
-    """Blocks at a pace of their own, in which provers and committee do what they owe until the task has ended."""
-    server.files["proof.tar"] = make_bundle(BUNDLED)
-
-    def work() -> None:
-        while not is_final(server.node, task_id):
-            step(
-                server.node,
-                task_id,
-                verdict=verdict,
-                bundle=make_bundle(BUNDLED),
-                url=f"{server.url}/proof.tar",
-            )
-            time.sleep(0.01)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def test_a_run_is_followed_to_its_proof(user: Callable[..., Result], server: HttpNode, tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ class Watched(Network):
 
     told: dict[int, tuple[Step, ...]] = field(default_factory=dict)
 
+    @classmethod
+    def watch(cls, genesis: Genesis) -> Watched:
+        network = cls.start(genesis)
+        assert isinstance(network, Watched)
+        return network
+
     def next_block(self, **changes: Any) -> Any:
         results = super().next_block(**changes)
         for task_id in list(schema.TASKS.keys(self.values)):
@@ -78,7 +84,7 @@ class Watched(Network):
 
 @pytest.fixture
 def network() -> Watched:
-    return Watched.start(make_dear_genesis(9))
+    return Watched.watch(make_dear_genesis(9))
 
 
 def make_dear_genesis(provers: int) -> Genesis:
@@ -265,7 +271,7 @@ def test_an_input_that_nobody_can_get(network: Watched) -> None:
 
 
 def test_a_fallback_that_nobody_is_there_for() -> None:
-    network = Watched.start(make_dear_genesis(1))
+    network = Watched.watch(make_dear_genesis(1))
     start(network)
     report(network, accept(network, 1))
     network.next_block(after_ms=70_000)
@@ -364,7 +370,7 @@ def test_a_fallback_that_is_cancelled(network: Watched) -> None:
 def test_a_capacity_test_is_called_one(verdict: Verdict, ending: str) -> None:
     params = default_params()
     params.retest_idle_after_ms = 10_000
-    network = Watched.start(make_test_genesis(5, params))
+    network = Watched.watch(make_test_genesis(5, params))
     while not network.told:
         network.next_block(after_ms=2_000)
     (tested,) = assigned(network, 1, ASSIGNMENT_STATUS_ACCEPTED)

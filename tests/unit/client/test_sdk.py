@@ -22,17 +22,9 @@ from tests.support.network import ALICE, AUTHORITY, BOB, DEPLOYER, MILL, RICH, o
 from tests.support.small_life import NOWHERE, is_final, step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.memory_node import MemoryNode
     from tests.support.network import Key
-
-
-@pytest.fixture
-def server(node: MemoryNode) -> Iterator[HttpNode]:
-    with HttpNode(node) as server:
-        yield server
 
 
 def names_in(folder: Path) -> list[str]:
@@ -170,6 +162,8 @@ async def test_watching_tells_every_step_once_with_height_and_time(server: HttpN
             "committed",
             "revealed",
             "decided",
+            "paid",
+            "burned",
             "ended",
         ]
         assert names == expected
@@ -195,7 +189,9 @@ async def test_an_invalid_proof_ends_without_one(server: HttpNode) -> None:
         step(server.node, task_id, verdict=VERDICT_INVALID)
     async with client(server) as alice:
         steps = await alice.task_steps(await alice.task(task_id))
-        assert [one.text for one in steps if one.name == "decided"] == ["verdict INVALID"]
+        decided = [one.text for one in steps if one.name == "decided"]
+        assert decided[0] == "verdict INVALID: 2 invalid of 2"
+        assert decided[1].startswith("verdict INVALID on the proof of ")
 
 
 async def test_a_proof_is_fetched_checked_and_unpacked(server: HttpNode, tmp_path: Path) -> None:
