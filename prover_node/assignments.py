@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
+from prover_node.admission import NOTHING, PlannedRun, find_obstacle, may_start
+from prover_node.assignment import BUSY, ENDING_MS, PROMISED, Assignment, Phase, clip_detail, planned_run
 from prover_node.duties import FailureReason, FileKind, JobKey, ProofRecord, ProveDuty, Resources, Role, Usage
 from prover_node.effects import (
     AcceptTask,
@@ -16,22 +16,25 @@ from prover_node.effects import (
     Entry,
     FetchFiles,
     Forget,
+    Inquire,
     Journal,
     PackProof,
+    Prefetch,
     ReportFailure,
     RunJob,
     SubmitProof,
     Warn,
 )
+from prover_node.events import DutiesReported
 from prover_node.journal_entries import AssignmentEnded, ProofMade, WorkFailed
 from prover_node.outbox import Outbox
 from prover_node.proof_commitments import ProofCommitments
 from prover_node.runner.base import Outcome, Reason
-
-DETAIL_BYTES_MAX = 256
-"""Protocol: the longest detail of a failure report, in bytes of UTF-8."""
+from prover_node.transfers import UNMEASURED
 
 _ATTEMPTS_MAX = 2
+# What packing a proof and getting it into a block takes, at most half of what the deadline allows for transfers.
+_PUBLISHING_MS = 3000
 
 _FAILURES = {
     Reason.TIME_LIMIT: FailureReason.TIME_LIMIT,
@@ -39,43 +42,6 @@ _FAILURES = {
     Reason.OUTPUT_LIMIT: FailureReason.BAD_OUTPUT,
     Reason.IMAGE_UNUSABLE: FailureReason.IMAGE_UNAVAILABLE,
 }
-
-
-class Phase(enum.Enum):
-    """Where the work on an assignment stands on this machine."""
-
-    DECLINED = "declined"
-    FETCHING = "fetching"
-    READY = "ready"
-    RUNNING = "running"
-    PACKING = "packing"
-    PROVED = "proved"
-    FAILED = "failed"
-
-
-_PROMISED = frozenset({Phase.FETCHING, Phase.READY, Phase.RUNNING, Phase.PACKING})
-_BUSY = frozenset({Phase.RUNNING, Phase.PACKING})
-
-
-@dataclass(slots=True)
-class Assignment:
-    """One assignment and the state of the work on it."""
-
-    duty: ProveDuty
-    phase: Phase
-    key: JobKey | None = None
-    attempts: int = 0
-    decline_reason: str = ""
-    proof: ProofRecord | None = None
-    failure: tuple[FailureReason, str] | None = None
-    foreign: bool = False
-    """The commitment on chain is to another proof than the one here."""
-
-
-def clip_detail(detail: str) -> str:
-    """``detail`` on one plain line and within the protocol's length."""
-    line = "".join(char if char.isprintable() else "?" for char in " ".join(detail.split()))
-    return line.encode()[:DETAIL_BYTES_MAX].decode(errors="ignore")
 
 
 class Assignments:
@@ -95,7 +61,11 @@ class Assignments:
         self._by_task: dict[int, Assignment] = {}
         self._proofs: dict[int, ProofRecord] = {}
         self._failures: dict[int, tuple[FailureReason, str]] = {}
+        self._stopping: dict[JobKey, Resources] = {}
+        self._time_ms = 0
+        self._transfers = UNMEASURED
         self.draining = False
+        self.declines_left: int | None = None
 
     # What happens.
 
@@ -106,9 +76,11 @@ class Assignments:
         else:
             self._failures[entry.task_id] = (entry.reason, entry.detail)
 
-    def report(self, duties: Iterable[ProveDuty], height: int) -> Iterator[Effect]:
-        """Bring the work in line with what the chain wants at ``height``."""
-        wanted = {duty.task_id: duty for duty in duties}
+    def report(self, event: DutiesReported) -> Iterator[Effect]:
+        """Bring the work in line with what the chain wants now."""
+        height = event.height
+        self._time_ms, self._transfers = event.time_ms, event.transfers
+        wanted = {duty.task_id: duty for duty in event.assignments}
         for task_id in [task_id for task_id in self._by_task if task_id not in wanted]:
             yield from self._end(task_id)
         for task_id in [task_id for task_id in self._remembered() if task_id not in wanted]:
@@ -124,6 +96,7 @@ class Assignments:
                 yield from self._commence(assignment)
             else:
                 assignment.duty = duty
+                assignment.deadline_ms = duty.deadline_ms or assignment.deadline_ms
             yield from self._heed_commitment(self._by_task[task_id])
         yield from self.start_ready()
         for task_id in sorted(self._by_task):
@@ -180,20 +153,25 @@ class Assignments:
 
     def broken(self, key: JobKey, detail: str) -> Iterator[Effect]:
         """This machine failed: once more, then say so."""
-        assignment = self._expecting(key, *_PROMISED)
+        assignment = self._expecting(key, *PROMISED)
         if assignment is not None:
             yield from self._own_fault(assignment, detail)
 
+    def stopped(self, key: JobKey) -> Iterator[Effect]:
+        """A cancelled container is gone: only now is its place free."""
+        if self._stopping.pop(key, None) is not None:
+            yield from self.start_ready()
+
     def start_ready(self) -> Iterator[Effect]:
-        """Run what is accepted, fetched, and fits beside what runs already; oldest task first."""
-        for task_id in sorted(self._by_task):
-            assignment = self._by_task[task_id]
-            if assignment.phase is not Phase.READY or not assignment.duty.accepted or assignment.key is None:
-                continue
-            free = self._capacity.less(self._held(_BUSY))
-            if assignment.duty.spec.resources.shortage(free) is None:
-                assignment.phase = Phase.RUNNING
-                yield RunJob(assignment.key, assignment.duty.spec)
+        """Run what is accepted, fetched, and fits beside what runs already; earliest deadline first."""
+        ready = [one for one in self._by_task.values() if one.phase is Phase.READY and one.duty.accepted]
+        for assignment in sorted(ready, key=lambda one: (one.deadline_ms, one.duty.task_id)):
+            spec = assignment.duty.spec
+            if assignment.key is None or not may_start(spec.resources, self._capacity, self._held()):
+                break
+            assignment.phase = Phase.RUNNING
+            assignment.ends_ms = self._time_ms + 1000 * spec.time_limit_s
+            yield RunJob(assignment.key, spec)
 
     def owed_now(self, height: int) -> Iterator[Effect]:
         """Entries that became owed since the last report, so that nothing waits for the next block."""
@@ -215,14 +193,16 @@ class Assignments:
 
     def validate_state(self) -> None:
         """Raise AssertionError unless every record is consistent."""
-        held = self._held(_BUSY)
-        _require(held.shortage(self._capacity) is None, "more runs than this node has resources for")
+        busy = [one for one in self._by_task.values() if one.phase in BUSY]
+        alone = len(busy) == 1 and not self._stopping and busy[0].duty.is_test
+        fits = self._held().shortage(self._capacity) is None
+        _require(fits or alone, "more runs than this node has resources for")
         for task_id, assignment in self._by_task.items():
             _require(assignment.duty.task_id == task_id, f"task {task_id} is filed under another")
             _require((assignment.phase is Phase.PROVED) == (assignment.proof is not None), f"proof of task {task_id}")
             _require((assignment.phase is Phase.FAILED) == (assignment.failure is not None), f"failure of {task_id}")
-            _require((assignment.phase in _PROMISED) == (assignment.key is not None), f"job of task {task_id}")
-            if assignment.phase in _BUSY:
+            _require((assignment.phase in PROMISED) == (assignment.key is not None), f"job of task {task_id}")
+            if assignment.phase in BUSY:
                 _require(assignment.duty.accepted, f"task {task_id} runs without having been accepted")
 
     # Steps.
@@ -236,30 +216,70 @@ class Assignments:
         if failure is not None:
             self._by_task[duty.task_id] = Assignment(duty, Phase.FAILED, failure=failure)
             return
+        limit_ms = 1000 * duty.spec.time_limit_s
+        deadline_ms = duty.deadline_ms or self._time_ms + limit_ms + duty.transfer_ms
+        assignment = Assignment(duty, Phase.DECLINED, deadline_ms)
         if not duty.accepted:
-            reason = self._why_not(duty)
-            if reason is not None:
-                self._by_task[duty.task_id] = Assignment(duty, Phase.DECLINED, decline_reason=reason)
-                return
-        assignment = Assignment(duty, Phase.DECLINED)
+            assignment.decline_reason = self._why_not(assignment)
         self._by_task[duty.task_id] = assignment
-        yield from self._commence(assignment)
+        if assignment.decline_reason:
+            yield from self._refuse(assignment)
+        else:
+            yield from self._commence(assignment)
 
     def _commence(self, assignment: Assignment) -> Iterator[Effect]:
-        shortage = assignment.duty.spec.resources.shortage(self._capacity)
-        if shortage is not None:
+        spec = assignment.duty.spec
+        shortage = spec.resources.shortage(self._capacity)
+        # A test of a larger claim than this node is configured for is what its operator asked for.
+        if shortage is not None and not assignment.duty.is_test:
             yield from self._fail(assignment, FailureReason.PROVER_ERROR, f"the task {shortage} on this node")
             return
         assignment.phase = Phase.FETCHING
         assignment.attempts += 1
+        assignment.ready_ms = self._fetched_ms(assignment.duty)
         assignment.key = JobKey(Role.PROVE, assignment.duty.task_id, 0, self._next_attempt())
-        yield FetchFiles(assignment.key, assignment.duty.spec)
+        yield FetchFiles(assignment.key, spec)
 
-    def _why_not(self, duty: ProveDuty) -> str | None:
+    def _why_not(self, assignment: Assignment) -> str:
+        """Why an offer is declined; empty if it isn't."""
         if self.draining:
             return "the node is shutting down"
-        shortage = duty.spec.resources.shortage(self._capacity.less(self._held(_PROMISED)))
-        return None if shortage is None else f"the task {shortage}"
+        duty = assignment.duty
+        offer = PlannedRun(
+            task_id=duty.task_id,
+            resources=duty.spec.resources,
+            ready_ms=self._fetched_ms(duty),
+            run_ms=1000 * duty.spec.time_limit_s,
+            deadline_ms=assignment.deadline_ms,
+            margin_ms=min(_PUBLISHING_MS, duty.transfer_ms // 2),
+        )
+        return clip_detail(find_obstacle(offer, self._promised(), self._capacity, self._time_ms) or "")
+
+    def _promised(self) -> list[PlannedRun]:
+        """What this node is working on or said that it would."""
+        now_ms = self._time_ms
+        runs = [
+            PlannedRun(-number, resources, now_ms, ENDING_MS, now_ms + ENDING_MS, running=True)
+            for number, resources in enumerate(self._stopping.values(), start=1)
+        ]
+        runs += [planned_run(one, now_ms) for one in self._by_task.values() if one.phase in PROMISED]
+        return runs
+
+    def _fetched_ms(self, duty: ProveDuty) -> int:
+        """When the files will be here, at the measured rate."""
+        return self._time_ms + self._transfers.ms(self._transfers.missing(duty.spec.all_files))
+
+    def _refuse(self, assignment: Assignment) -> Iterator[Effect]:
+        duty = assignment.duty
+        if self.declines_left == 0:
+            yield Warn(f"declining task {duty.task_id} counts as a miss, because no declines are left")
+        elif self.declines_left is not None:
+            self.declines_left -= 1
+        own = duty.spec.resources.shortage(self._capacity) is None and not self.draining
+        lasting = tuple(ref for ref in duty.spec.all_files if ref.kind is not FileKind.INPUT)
+        if own and self._transfers.missing(lasting):
+            # The next task of this program shall not fail for want of them.
+            yield Prefetch(lasting)
 
     def _owed(self, assignment: Assignment, height: int) -> Entry | None:
         """The one entry that this assignment waits for the chain to take, if any."""
@@ -325,8 +345,12 @@ class Assignments:
         assignment = self._by_task.pop(task_id)
         self._outbox.drop(task_id)
         if assignment.key is not None:
+            if assignment.phase is Phase.RUNNING:
+                self._stopping[assignment.key] = assignment.duty.spec.resources
             yield Cancel(assignment.key)
             yield Forget(assignment.key)
+        if assignment.phase is not Phase.DECLINED:
+            yield Inquire(task_id, assignment.phase.value)
         if assignment.phase in (Phase.PROVED, Phase.FAILED):
             yield from self._end_remembered(task_id)
 
@@ -346,10 +370,13 @@ class Assignments:
             return None
         return assignment
 
-    def _held(self, phases: frozenset[Phase]) -> Resources:
-        held = Resources(0, 0, 0)
+    def _held(self) -> Resources:
+        """By containers that run, or are being stopped."""
+        held = NOTHING
+        for resources in self._stopping.values():
+            held += resources
         for assignment in self._by_task.values():
-            if assignment.phase in phases:
+            if assignment.phase in BUSY:
                 held += assignment.duty.spec.resources
         return held
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from proofmill.program.v1.state_pb2 import Asset, Image
-from proofmill.prover.v1.query_pb2 import AssignmentDuty, QueryProverDutiesResponse, VoteDuty as VoteDutyMessage
+from proofmill.program.v1.state_pb2 import Asset, Image, ProgramSpec
+from proofmill.prover.v1.query_pb2 import (
+    AssignmentDuty,
+    QueryProverDutiesResponse,
+    QueryProverStatusResponse,
+    VoteDuty as VoteDutyMessage,
+)
+from proofmill.prover.v1.state_pb2 import ProverStatus, TestResult
 from proofmill.task.v1.state_pb2 import ASSIGNMENT_STATUS_ACCEPTED, ASSIGNMENT_STATUS_COMMITTED, Input
 from proofmill.types.v1 import types_pb2
 from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENCE_VERIFIER
 from proofmill.verification.v1.state_pb2 import ROUND_PHASE_COMMITTING
 
-from prover_node.duties import ContainerSpec, FileKind, FileRef, ProveDuty, Resources, VoteDuty
+from prover_node.duties import ContainerSpec, FileKind, FileRef, ProveDuty, Resources, Standing, VoteDuty
 from prover_node.events import DutiesReported
 
 _AT_WORK = (ASSIGNMENT_STATUS_ACCEPTED, ASSIGNMENT_STATUS_COMMITTED)
@@ -27,6 +33,28 @@ def read_duties(answer: QueryProverDutiesResponse) -> DutiesReported:
         assignments=tuple(_prove_duty(duty) for duty in answer.assignments),
         votes=tuple(_vote_duty(duty) for duty in answer.votes),
     )
+
+
+def read_standing(answer: QueryProverStatusResponse) -> Standing:
+    """What ``answer`` says, as far as decisions depend on it."""
+    result = TestResult.Name(answer.test_result).removeprefix("TEST_RESULT_").lower()
+    return Standing(
+        status=ProverStatus.Name(answer.status).removeprefix("PROVER_STATUS_").lower(),
+        reason=answer.reason,
+        declines_left=answer.declines_left,
+        misses=answer.misses,
+        bond=answer.bond,
+        bond_min=answer.bond_min,
+        test_result=result if answer.test_result else "",
+        test_ended_ms=answer.test_ended_ms,
+        may_request_test_ms=answer.may_request_test_ms,
+    )
+
+
+def program_files(spec: ProgramSpec) -> tuple[FileRef, ...]:
+    """Both images and all assets of a program."""
+    every = (AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENCE_VERIFIER)
+    return _image(spec.prover), _image(spec.verifier), *_files((), spec.assets, every)
 
 
 def _prove_duty(duty: AssignmentDuty) -> ProveDuty:

@@ -6,27 +6,21 @@ from collections.abc import AsyncIterator, Sequence
 
 import structlog
 from google.protobuf.message import Message
-from proofmill.prover.v1.query_pb2 import (
-    QueryProverDutiesRequest,
-    QueryProverDutiesResponse,
-    QueryProverRequest,
-    QueryProverResponse,
-)
+from proofmill.params.v1.state_pb2 import Params
+from proofmill.program.v1.state_pb2 import Program
 from proofmill.prover.v1.state_pb2 import Prover
-from proofmill.task.v1.query_pb2 import QueryTaskRequest, QueryTaskResponse
-from proofmill.task.v1.state_pb2 import TASK_STATUS_DONE
+from proofmill.task.v1.state_pb2 import TASK_STATUS_DONE, Assignment
 
 from chain.errors import PROVER_NOT_FOUND
 from client.errors import NodeUnreachable, QueryFailed
+from client.queries import Queries
 from client.rpc import Rpc
 from client.tx import Signer
 from client.wallet import TxOutcome, Wallet
-from prover_node.chain_duties import read_duties
+from prover_node.chain_duties import read_duties, read_standing
+from prover_node.duties import Standing
 from prover_node.events import DutiesReported
 
-_DUTIES_PATH = "/proofmill.prover.v1.Query/ProverDuties"
-_PROVER_PATH = "/proofmill.prover.v1.Query/Prover"
-_TASK_PATH = "/proofmill.task.v1.Query/Task"
 _RPC_TIMEOUT_S = 5.0
 _PATIENCE_S = 5.0
 # Offers and votes are due within a few blocks: a transaction that got lost must not hold up the next for longer.
@@ -65,6 +59,10 @@ class ChainLink:
         return self._wallet.rpc
 
     @property
+    def _queries(self) -> Queries:
+        return Queries(self._rpc)
+
+    @property
     def url(self) -> str:
         """Of the node in use."""
         return self._rpc.url
@@ -87,14 +85,29 @@ class ChainLink:
 
     async def duties(self) -> DutiesReported:
         """All that the chain wants of this prover now."""
-        request = QueryProverDutiesRequest(address=self._operator)
-        return read_duties(await self._rpc.query(_DUTIES_PATH, request, QueryProverDutiesResponse))
+        return read_duties(await self._queries.prover_duties(self._operator))
+
+    async def standing(self) -> Standing:
+        """What decides whether this prover may work."""
+        return read_standing(await self._queries.prover_status(self._operator))
+
+    async def params(self) -> Params:
+        """Those in force."""
+        return await self._queries.params()
+
+    async def program(self, program_id: bytes) -> Program:
+        """A deployed program."""
+        return await self._queries.program(program_id.hex())
+
+    async def assignment(self, task_id: int) -> Assignment | None:
+        """This prover's part in a task, also when it is over."""
+        answer = await self._queries.task(task_id)
+        return next((one for one in answer.assignments if one.prover == self._operator), None)
 
     async def prover(self) -> Prover | None:
         """The chain's record of this prover, or ``None`` if it isn't registered."""
-        request = QueryProverRequest(address=self._operator)
         try:
-            return (await self._rpc.query(_PROVER_PATH, request, QueryProverResponse)).prover
+            return await self._queries.prover(self._operator)
         except QueryFailed as error:
             if (error.codespace, error.code) == (PROVER_NOT_FOUND.codespace, PROVER_NOT_FOUND.code):
                 return None
@@ -102,8 +115,7 @@ class ChainLink:
 
     async def is_settled(self, task_id: int) -> bool:
         """Whether the task is over, so that nobody needs its proof for a vote any more."""
-        answer = await self._rpc.query(_TASK_PATH, QueryTaskRequest(task_id=task_id), QueryTaskResponse)
-        return answer.task.progress.status >= TASK_STATUS_DONE
+        return (await self._queries.task(task_id)).task.progress.status >= TASK_STATUS_DONE
 
     async def new_heights(self) -> AsyncIterator[int]:
         """Heights of committed blocks as they come; raises NodeUnreachable when the node stays away."""

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
-import httpx
 from google.protobuf.message import Message
 from proofmill.prover.v1.tx_pb2 import MsgRegisterProver
 from proofmill.types.v1 import types_pb2
 
 from chain.amount import UMILL, format_amount
-from client.cli.options import (
-    CPU,
-    DEFAULT_NODE,
-    FORMATS,
-    MEMORY,
-    Sender,
-    Settings as ClientSettings,
-    amount_type,
-    passphrase_option,
-)
-from client.cli.output import columns, emit, pairs
-from client.cli.session import Detail, asking, send_transaction
-from client.errors import InvalidInput
+from client.cli.options import CPU, DEFAULT_NODE, MEMORY, amount_type
+from client.cli.output import emit, pairs
+from client.cli.session import Detail
 from client.keys.private_key import PrivateKey
 from client.messages import check_address
-from client.plain import Plain, to_plain
+from client.plain import Plain
 from client.sdk import MillClient
-from prover_node.home import DEFAULT_HOME, Home
+from prover_node.benchmark_cli import benchmark
+from prover_node.cli_options import (
+    Operator,
+    auto_retest_option,
+    format_option,
+    home_option,
+    operator_options,
+    runner_option,
+)
+from prover_node.detection import detected_cpu_millis, detected_memory_bytes
+from prover_node.home import Home
+from prover_node.operator_cli import leave, top_up, update
 from prover_node.settings import (
     ChainSettings,
     FetchSettings,
@@ -41,33 +39,8 @@ from prover_node.settings import (
     RunnerSettings,
     Settings,
 )
+from prover_node.standing_cli import duties, status, unjail
 from prover_node.start import run_node
-
-home_option = click.option(
-    "--home",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=DEFAULT_HOME.expanduser,
-    envvar="MILL_PROVER_HOME",
-    show_default=str(DEFAULT_HOME),
-    metavar="DIR",
-    help="The prover node's folder.  [env: MILL_PROVER_HOME]",
-)
-format_option = click.option(
-    "-o",
-    "--format",
-    "output_format",
-    type=click.Choice(FORMATS),
-    default="table",
-    show_default=True,
-    envvar="MILL_FORMAT",
-    help="How to print the result.",
-)
-one_node_option = click.option(
-    "--node",
-    metavar="URL",
-    envvar="MILL_NODE",
-    help="CometBFT RPC of the chain node to ask; by default the configuration's first.  [env: MILL_NODE]",
-)
 
 
 @click.group()
@@ -103,19 +76,14 @@ def group() -> None:
     "--memory", "memory_bytes", type=MEMORY, help="Memory to prove with, such as 4GiB; by default 3/4 of all."
 )
 @click.option("--gpus", type=click.IntRange(0), default=0, show_default=True, help="GPUs to prove with.")
-@click.option(
-    "--runner",
-    type=click.Choice(("auto", "docker", "sandbox")),
-    default="auto",
-    show_default=True,
-    help="How containers are run; auto takes Docker if it is reachable.",
-)
+@runner_option
 @click.option("--allow-unenforced", is_flag=True, help="Work although the runner can't enforce every limit here.")
 @click.option(
     "--allow-private-urls",
     is_flag=True,
     help="Fetch from private addresses too: only where the whole network is your own.",
 )
+@auto_retest_option
 @click.option("--log-format", type=click.Choice(("console", "json")), default="console", show_default=True)
 @format_option
 def init(
@@ -132,6 +100,7 @@ def init(
     runner: str,
     allow_unenforced: bool,
     allow_private_urls: bool,
+    auto_retest: bool,
     log_format: str,
     output_format: str,
 ) -> None:
@@ -145,13 +114,14 @@ def init(
         chain=ChainSettings(id=chain_id, operator=check_address(operator), nodes=list(nodes)),
         http=HttpSettings(listen=listen, endpoints=list(endpoints) or [f"http://{listen}"]),
         resources=ResourceSettings(
-            cpu_millis=cpu_millis or 1000 * (os.cpu_count() or 1),
-            memory_bytes=memory_bytes or _most_of_memory(),
+            cpu_millis=cpu_millis or detected_cpu_millis(),
+            memory_bytes=memory_bytes or detected_memory_bytes(),
             gpus=gpus,
         ),
         runner=RunnerSettings(kind=runner, allow_unenforced=allow_unenforced),
         fetch=FetchSettings(allow_private_urls=allow_private_urls),
         log=LogSettings(format=log_format),
+        auto_retest=auto_retest,
     )
     key = PrivateKey.generate()
     Home(home).create(settings, key)
@@ -165,61 +135,22 @@ def init(
 
 
 @group.command()
-@home_option
+@operator_options
 @click.option("--bond", required=True, type=amount_type(UMILL), help="MILL that answers for the prover's work.")
 @click.option("--region", default="", help="Where the node is, such as eu-west; free text.")
-@click.option(
-    "--from",
-    "sender",
-    envvar="MILL_FROM",
-    metavar="NAME|ADDRESS",
-    help="The operator's key; by default the one that the configuration names.  [env: MILL_FROM]",
-)
-@click.option(
-    "--keys-home",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=lambda: Path.home() / ".mill",
-    envvar="MILL_HOME",
-    show_default="~/.mill",
-    metavar="DIR",
-    help="Folder of the operator's keys.  [env: MILL_HOME]",
-)
-@passphrase_option
-@click.option("--dry-run", is_flag=True, help="Build, simulate and price the transaction, but send nothing.")
-@one_node_option
-@format_option
-def register(
-    home: Path,
-    *,
-    bond: int,
-    region: str,
-    sender: str | None,
-    keys_home: Path,
-    passphrase_file: Path | None,
-    dry_run: bool,
-    node: str | None,
-    output_format: str,
-) -> None:
+def register(operator: Operator, *, bond: int, region: str) -> None:
     """Register the prover on chain: its node key, resources and endpoints, with a bond from the operator's account.
 
     \b
     Example:
       mill prover register --from operator --bond 1000mill
     """
-    place = Home(home)
-    settings, key = place.settings(), place.node_key()
-    operator = settings.chain.operator
+    settings, key = operator.settings, operator.home.node_key()
+    resources = settings.resources
 
-    async def build(client: MillClient) -> Message:
-        if client.address != operator:
-            raise InvalidInput(
-                f"the configuration names the operator {operator}, but --from is {client.address}: "
-                "use the operator's key"
-            )
-        await client.rpc.require_chain(settings.chain.id)
-        resources = settings.resources
+    async def build(_: MillClient) -> Message:
         return MsgRegisterProver(
-            operator=operator,
+            operator=settings.chain.operator,
             node=key.address,
             resources=types_pb2.Resources(
                 cpu_millis=resources.cpu_millis, memory_bytes=resources.memory_bytes, gpus=resources.gpus
@@ -229,12 +160,9 @@ def register(
             bond=bond,
         )
 
-    send_transaction(
-        ClientSettings(node or settings.chain.nodes[0], keys_home, output_format),
-        Sender(sender or operator, passphrase_file, dry_run),
+    operator.send(
         build,
-        lambda _: [
-            Detail("operator", operator, "operator", operator),
+        lambda: [
             Detail("node", key.address, "node key", key.address),
             Detail("bond_umill", bond, "bond", format_amount(bond, UMILL)),
         ],
@@ -245,7 +173,8 @@ def register(
 @home_option
 @click.option("--allow-unenforced", is_flag=True, help="Work although the runner can't enforce every limit here.")
 @click.option("--log-file", type=click.Path(dir_okay=False, path_type=Path), help="Append the log to this file.")
-def start(home: Path, *, allow_unenforced: bool, log_file: Path | None) -> None:
+@auto_retest_option
+def start(home: Path, *, allow_unenforced: bool, log_file: Path | None, auto_retest: bool) -> None:
     """Run the prover node in the foreground.
 
     SIGTERM or Ctrl-C lets it finish what it owes; a second one ends it at once. Work that is lost is
@@ -255,65 +184,12 @@ def start(home: Path, *, allow_unenforced: bool, log_file: Path | None) -> None:
     settings = place.settings()
     if allow_unenforced:
         settings = replace(settings, runner=replace(settings.runner, allow_unenforced=True))
+    settings = replace(settings, auto_retest=settings.auto_retest or auto_retest)
     run_node(place, settings, log_file)
 
 
-@group.command()
-@home_option
-@one_node_option
-@format_option
-def status(home: Path, *, node: str | None, output_format: str) -> None:
-    """Show what the chain says of the prover, and how its daemon is."""
-    settings = Home(home).settings()
-
-    async def work(client: MillClient) -> None:
-        on_chain = to_plain(await client.prover_status(settings.chain.operator))
-        daemon = await _health(settings)
-        data: Plain = {"operator": settings.chain.operator, "chain": on_chain, "daemon": daemon}
-        rows: list[tuple[str, object]] = [("operator", settings.chain.operator)]
-        rows += [(name, value) for name, value in on_chain.items() if not isinstance(value, dict)]
-        if daemon is None:
-            rows.append(("daemon", f"doesn't answer at {settings.http.listen}"))
-        else:
-            rows += [("daemon", daemon["status"]), ("runner", daemon["runner"]), ("height", daemon["height"])]
-        emit(output_format, data, lambda: pairs(rows))
-
-    asking(_client_settings(settings, node, output_format), work)
-
-
-@group.command()
-@home_option
-@one_node_option
-@format_option
-def duties(home: Path, *, node: str | None, output_format: str) -> None:
-    """Show everything that the prover owes the chain now."""
-    settings = Home(home).settings()
-
-    async def work(client: MillClient) -> None:
-        answer = await client.prover_duties(settings.chain.operator)
-        owed: list[tuple[str, object, object, object]] = [
-            ("prove", duty.task.id, "-", to_plain(duty.assignment)["status"]) for duty in answer.assignments
-        ]
-        owed += [("vote", duty.task.id, duty.round.round, to_plain(duty.round)["phase"]) for duty in answer.votes]
-        data = to_plain(answer)
-        header = ("duty", "task", "round", "status")
-        nothing = f"nothing is owed at height {answer.height}"
-        emit(output_format, data, lambda: columns(header, owed) if owed else nothing)
-
-    asking(_client_settings(settings, node, output_format), work)
-
-
-def _client_settings(settings: Settings, node: str | None, output_format: str) -> ClientSettings:
-    return ClientSettings(node or settings.chain.nodes[0], Path.home() / ".mill", output_format)
-
-
-async def _health(settings: Settings) -> dict[str, Any] | None:
-    try:
-        async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
-            answer = (await http.get(f"http://{settings.http.listen}/health")).json()
-    except (httpx.HTTPError, ValueError):
-        return None
-    return answer if isinstance(answer, dict) else None
+for command in (status, duties, update, top_up, leave, unjail, benchmark):
+    group.add_command(command)
 
 
 def _summary(home: Path, settings: Settings, node: str) -> dict[str, Plain]:
@@ -334,9 +210,3 @@ def _summary(home: Path, settings: Settings, node: str) -> dict[str, Plain]:
 
 def _summary_rows(data: dict[str, Plain]) -> list[tuple[str, object]]:
     return [(name, value) for name, value in data.items() if isinstance(value, str)]
-
-
-def _most_of_memory() -> int:
-    """Three quarters of this machine's memory, in whole MiB."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return total // 4 * 3 >> 20 << 20

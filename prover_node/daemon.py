@@ -9,56 +9,54 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from chain.address import decode_address
 from client.errors import ClientError
 from prover_node.ballots import Ballots
+from prover_node.capacity_program import CapacityProgram
 from prover_node.chain_link import ChainLink
-from prover_node.duties import Resources
+from prover_node.chores import check_registration, prune_proofs
+from prover_node.chronicle import Chronicle
+from prover_node.duties import ProofRecord, Resources, Usage
 from prover_node.effects import (
-    AcceptTask,
     Cancel,
-    CommitProof,
-    CommitVote,
     DeclineTask,
     Effect,
+    Entry,
     FetchFiles,
     Forget,
+    Inquire,
     Journal as Write,
     PackProof,
-    ReportFailure,
-    RevealVote,
+    Prefetch,
     RunJob,
-    SubmitProof,
     Warn,
 )
-from prover_node.events import Draining, Event, Restarted
+from prover_node.events import Draining, DutiesReported, Event, Restarted, StandingReported
 from prover_node.fetcher import Fetcher
 from prover_node.home import Home
+from prover_node.incidents import Incidents
 from prover_node.jobs import Jobs
 from prover_node.journal import Journal
-from prover_node.journal_entries import JournalEntry, ProofMade, VerdictReached, WorkFailed
+from prover_node.journal_entries import JournalEntry, ProofMade
 from prover_node.machine import Machine, MachineConfig
 from prover_node.metrics import Metrics
 from prover_node.proof_commitments import ProofCommitments
 from prover_node.public_http import FetchPolicy
-from prover_node.registration import registration_problems
 from prover_node.runner.base import Runner
 from prover_node.server import Server
 from prover_node.settings import Settings
 from prover_node.storage import BlobStore
 from prover_node.submitter import Submitter
 from prover_node.task_files import TaskFiles
+from prover_node.transfers import Transfers
 from prover_node.watcher import Watcher
 
 _LAST_PROOFS = 100
 _ASK_AGAIN_S = 0.5
-_MINUTE_S = 60
-_HOUR_S = 3600
-_DAY_S = 24 * _HOUR_S
 
 log = structlog.get_logger("prover")
 
@@ -97,13 +95,16 @@ class Daemon:
         capacity = Resources(resources.cpu_millis, resources.memory_bytes, resources.gpus)
         operator = decode_address(chain.operator)
         self._machine = Machine(
-            MachineConfig(capacity, resources.parallel_verifiers),
+            MachineConfig(capacity, resources.parallel_verifiers, settings.auto_retest),
             Ballots(key.secret, chain.id, operator),
             ProofCommitments(key.secret, chain.id, operator),
         )
         self._link = ChainLink(chain.nodes, chain.id, chain.operator, key)
+        self._chronicle = Chronicle(Incidents(home.incidents), self._metrics, self._link)
         self._watcher = Watcher(self._link, self._queue.put)
-        self._submitter = Submitter(self._link, key.address, settings.http.endpoints, self._queue.put)
+        self._submitter = Submitter(
+            self._link, key.address, settings.http.endpoints, self._queue.put, self._chronicle.rejection
+        )
         self._server = Server(self._store, self._tasks, self._metrics, self.health)
         self._fetcher = Fetcher(self._store, FetchPolicy(settings.fetch.allow_private_urls))
         self._jobs = Jobs(
@@ -117,6 +118,10 @@ class Daemon:
             report=self._queue.put,
             publish=self._server.publish,
         )
+        self._capacity_program = CapacityProgram(
+            self._link, self._store, self._fetcher, runner, settings.fetch.patience_s
+        )
+        self._inquiries: set[asyncio.Task[None]] = set()
         self._watch_gauges()
 
     def health(self) -> dict[str, object]:
@@ -191,8 +196,12 @@ class Daemon:
         services = [
             asyncio.create_task(self._watcher.run(), name="watcher"),
             asyncio.create_task(self._submitter.run(), name="submitter"),
-            asyncio.create_task(self._prune(), name="prune"),
-            asyncio.create_task(self._check_registration(), name="registration"),
+            asyncio.create_task(self._capacity_program.run(), name="capacity program"),
+            asyncio.create_task(
+                prune_proofs(self._tasks, self._server, self._store, self._settings.store.keep_proofs_days),
+                name="prune",
+            ),
+            asyncio.create_task(check_registration(self._link, self._settings, self.node_address), name="registration"),
             asyncio.create_task(self._drain(), name="drain"),
         ]
         performer = asyncio.create_task(self._perform_all(), name="machine")
@@ -209,9 +218,10 @@ class Daemon:
             for task in done:
                 task.result()
         finally:
-            for task in (performer, *services):
+            under_way = (performer, *services, *self._inquiries)
+            for task in under_way:
                 task.cancel()
-            await asyncio.gather(performer, *services, return_exceptions=True)
+            await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _perform_all(self) -> None:
         """The one loop that feeds the machine; ends when the node has drained."""
@@ -222,7 +232,18 @@ class Daemon:
                 self._idle.clear()
             else:
                 self._idle.set()
-            event = await self._queue.get()
+            event = self._completed(await self._queue.get())
+
+    def _completed(self, event: Event | _Stop) -> Event | _Stop:
+        """The event with what this machine adds to the chain's word."""
+        if isinstance(event, StandingReported):
+            self._chronicle.standing(event.standing)
+        if not isinstance(event, DutiesReported):
+            return event
+        known = self._machine.prove_phases()
+        new = (duty for duty in event.assignments if duty.task_id not in known)
+        here = frozenset(ref.key for duty in new for ref in duty.spec.all_files if self._store.has(ref.key))
+        return replace(event, transfers=Transfers(here, self._fetcher.rate.bytes_per_s))
 
     def _still_true(self) -> Iterable[JournalEntry]:
         """What the journal says, as far as the files that it speaks of are still there."""
@@ -231,49 +252,37 @@ class Daemon:
                 log.warning("a proof is gone from the store and is made again", task=entry.task_id)
                 continue
             yield entry
+        if self._journal.is_new:
+            # Perhaps it was lost, and a proof that is committed to can only be revealed as it was.
+            for task_id, digest in self._tasks.by_task():
+                path = self._store.find(digest)
+                if path is not None:
+                    yield ProofMade(task_id, ProofRecord(digest, path.stat().st_size, Usage()))
 
     async def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Write(entry):
                     await asyncio.to_thread(self._journal.append, entry)
-                    self._note(entry)
-                case FetchFiles():
-                    self._jobs.fetch(effect)
-                case RunJob():
-                    self._jobs.run(effect)
-                case PackProof():
-                    self._jobs.pack(effect)
-                case Cancel(key):
-                    self._jobs.cancel(key)
-                case Forget(key):
-                    self._jobs.forget(key)
+                    if isinstance(entry, ProofMade):
+                        self._proved.append(entry.task_id)
+                    self._chronicle.result(entry)
+                case FetchFiles() | RunJob() | PackProof() | Prefetch() | Cancel() | Forget():
+                    self._jobs.perform(effect)
+                case Inquire():
+                    inquiry = asyncio.create_task(self._chronicle.inquire(effect))
+                    self._inquiries.add(inquiry)
+                    inquiry.add_done_callback(self._inquiries.discard)
                 case Warn(message):
-                    log.warning(message)
-                case (
-                    AcceptTask()
-                    | DeclineTask()
-                    | CommitProof()
-                    | SubmitProof()
-                    | ReportFailure()
-                    | CommitVote()
-                    | RevealVote()
-                ):
-                    self._metrics.entries.labels(effect.ref.kind.value).inc()
-                    self._submitter.add(effect)
+                    self._chronicle.warning(message)
+                case _:
+                    self._send(effect)
 
-    def _note(self, entry: JournalEntry) -> None:
-        match entry:
-            case ProofMade(task_id, proof):
-                self._metrics.proofs.inc()
-                self._proved.append(task_id)
-                log.info("a proof was made", task=task_id, sha256=proof.sha256, size=proof.size)
-            case WorkFailed(task_id, reason, detail):
-                self._metrics.failures.labels(reason.name.lower()).inc()
-                log.warning("a task failed", task=task_id, reason=reason.name.lower(), detail=detail)
-            case VerdictReached(task_id, round_, verdict, detail):
-                self._metrics.verdicts.labels(verdict.name.lower()).inc()
-                log.info("a verdict was reached", task=task_id, round=round_, verdict=verdict.name, detail=detail)
+    def _send(self, entry: Entry) -> None:
+        if isinstance(entry, DeclineTask):
+            self._chronicle.decline(entry)
+        self._metrics.entries.labels(entry.ref.kind.value).inc()
+        self._submitter.add(entry)
 
     async def _drain(self) -> None:
         """Once asked to stop: nothing new, and the end as soon as nothing is owed or time is up."""
@@ -296,29 +305,6 @@ class Daemon:
             for task_id in self._proved:
                 while not await self._link.is_settled(task_id):  # noqa: ASYNC110 - the chain must be asked
                     await asyncio.sleep(_ASK_AGAIN_S)
-
-    async def _check_registration(self) -> None:
-        """Say now and then what keeps the chain and this node from working together."""
-        while True:
-            try:
-                prover = await self._link.prover()
-            except ClientError:
-                await asyncio.sleep(1)  # the watcher tells of an unreachable chain
-                continue
-            for problem in registration_problems(prover, self._settings, self.node_address):
-                log.warning(problem)
-            await asyncio.sleep(_HOUR_S if prover is not None else _MINUTE_S)
-
-    async def _prune(self) -> None:
-        """Stop serving what has been served for long enough."""
-        while True:
-            dropped = await asyncio.to_thread(
-                self._tasks.prune, time.time() - self._settings.store.keep_proofs_days * _DAY_S
-            )
-            for digest in dropped:
-                self._server.withdraw(digest)
-                self._store.unkeep(digest)
-            await asyncio.sleep(_HOUR_S)
 
     def _watch_gauges(self) -> None:
         self._metrics.watch("height", "Height of the last report of duties.", lambda: self._machine.height)

@@ -151,6 +151,23 @@ class VoteDuty:
     commit_deadline_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides whether this prover may work, as the chain's answer to ``ProverStatus`` says; bonds in umill."""
+
+    status: str
+    reason: str
+    declines_left: int
+    misses: int
+    bond: int
+    bond_min: int
+    test_result: str
+    """Of the last capacity test: passed, failed or undecided; empty before the first."""
+    test_ended_ms: int
+    may_request_test_ms: int
+    """Block time from which on it may ask for a test; 0 if it needs none."""
+
+
 class Role(enum.StrEnum):
     """Which of a program's two containers."""
 

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from prover_node.duties import ContainerSpec, FailureReason, JobKey, ProofRecord, Usage, Verdict
+from prover_node.duties import ContainerSpec, FailureReason, FileRef, JobKey, ProofRecord, Usage, Verdict
 from prover_node.journal_entries import JournalEntry
 
 
@@ -20,6 +20,7 @@ class EntryKind(enum.Enum):
     FAILURE = "failure"
     COMMIT = "commit"
     REVEAL = "reveal"
+    TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,16 @@ class RevealVote:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestTest:
+    """Send MsgRequestTest."""
+
+    @property
+    def ref(self) -> EntryRef:
+        """Name of the entry."""
+        return EntryRef(EntryKind.TEST, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class FetchFiles:
     """Bring the image and all files into the store; answered by Fetched, FetchFailed or JobBroken."""
 
@@ -152,7 +163,7 @@ class PackProof:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Stop whatever the job is doing; no answer is wanted any more."""
+    """Stop whatever the job is doing; answered by Stopped alone."""
 
     key: JobKey
 
@@ -172,11 +183,28 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True)
+class Prefetch:
+    """Bring files into the store as if they were going to be needed; no answer is wanted."""
+
+    files: tuple[FileRef, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """Find out how the chain ended the assignment, for the operator's eyes; ``phase`` is how far it was here."""
+
+    task_id: int
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
 class Warn:
     """Tell the operator something that no other effect shows."""
 
     message: str
 
 
-Entry: TypeAlias = AcceptTask | DeclineTask | CommitProof | SubmitProof | ReportFailure | CommitVote | RevealVote
-Effect: TypeAlias = Entry | FetchFiles | RunJob | PackProof | Cancel | Forget | Journal | Warn
+Entry: TypeAlias = (
+    AcceptTask | DeclineTask | CommitProof | SubmitProof | ReportFailure | CommitVote | RevealVote | RequestTest
+)
+Effect: TypeAlias = Entry | FetchFiles | RunJob | PackProof | Cancel | Forget | Journal | Prefetch | Inquire | Warn

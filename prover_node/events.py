@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from prover_node.duties import FileKind, JobKey, ProofRecord, ProveDuty, VoteDuty
+from prover_node.duties import FileKind, JobKey, ProofRecord, ProveDuty, Standing, VoteDuty
 from prover_node.effects import EntryRef
 from prover_node.journal_entries import JournalEntry
 from prover_node.runner.base import Outcome
+from prover_node.transfers import UNMEASURED, Transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,15 @@ class DutiesReported:
     time_ms: int
     assignments: tuple[ProveDuty, ...] = ()
     votes: tuple[VoteDuty, ...] = ()
+    transfers: Transfers = UNMEASURED
+    """How long files take to come here now."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandingReported:
+    """What the chain thinks of this prover."""
+
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,13 @@ class JobBroken:
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """A cancelled job has ended, its container is gone."""
+
+    key: JobKey
+
+
+@dataclass(frozen=True, slots=True)
 class TxFailed:
     """A transaction with these entries didn't get into a block: nothing in it happened."""
 
@@ -98,6 +115,7 @@ class Draining:
 
 Event: TypeAlias = (
     DutiesReported
+    | StandingReported
     | Restarted
     | Fetched
     | FetchFailed
@@ -106,6 +124,7 @@ Event: TypeAlias = (
     | ProofStored
     | PackFailed
     | JobBroken
+    | Stopped
     | TxFailed
     | Draining
 )

@@ -14,6 +14,7 @@ from prover_node.duties import FileRef
 from prover_node.public_http import CHUNK, FetchPolicy, PublicHttp, RefusedError, UselessError, expect_success
 from prover_node.registry import pull_image
 from prover_node.storage import BlobStore, WrongContentError
+from prover_node.transfers import TransferRate
 
 _REFUSALS_MAX = 3
 _FIRST_PAUSE_S = 0.25
@@ -38,6 +39,7 @@ class Fetcher:
         self._store = store
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._http = PublicHttp(policy)
+        self.rate = TransferRate()
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -99,6 +101,7 @@ class Fetcher:
         raise FetchError(f"the {_name(ref)} can't be fetched ({tried or 'no URL is given'})")
 
     async def _get(self, url: str, ref: FileRef) -> None:
+        started = asyncio.get_running_loop().time()
         try:
             if ref.in_registry:
                 await pull_image(self._http, self._store, url, ref)
@@ -106,6 +109,7 @@ class Fetcher:
                 await self._take(url, ref)
         except WrongContentError as error:
             raise UselessError(str(error)) from error
+        self.rate.observe(ref.size, asyncio.get_running_loop().time() - started)
 
     async def _take(self, url: str, ref: FileRef) -> None:
         async with self._http.get(url) as response:

@@ -42,6 +42,11 @@ class Home:
         return self.root / "journal"
 
     @property
+    def incidents(self) -> Path:
+        """What went wrong lately, for people."""
+        return self.root / "incidents"
+
+    @property
     def blobs(self) -> Path:
         """Content-addressed files."""
         return self.root / "store" / "blobs"

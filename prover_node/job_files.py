@@ -40,7 +40,7 @@ def stage_job(key: JobKey, spec: ContainerSpec, folder: Path, find: Callable[[Fi
     return Job(
         id=key.name,
         image=image,
-        image_sha256=_archive_sha256(spec.image.sha256, image) if spec.image.in_registry else spec.image.sha256,
+        image_sha256=archive_sha256(spec.image, image),
         command=spec.command,
         input_dir=inputs,
         assets_dir=assets,
@@ -58,8 +58,13 @@ def pack_output(folder: Path) -> tuple[Path, BundleInfo]:
     return bundle, pack(folder / _OUTPUT, bundle, limits)
 
 
+def archive_sha256(image: FileRef, archive: Path) -> str:
+    """Hash (hex) of an image's archive in the store: what runners know it by."""
+    return _hash_of_archive(image.sha256, archive) if image.in_registry else image.sha256
+
+
 @lru_cache(maxsize=4096)
-def _archive_sha256(manifest: str, archive: Path) -> str:
+def _hash_of_archive(manifest: str, archive: Path) -> str:
     """Hash of an archive that is a function of the manifest with this hash: so it never changes."""
     with archive.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,7 +15,7 @@ import structlog
 
 from client.bundle import BundleError
 from prover_node.duties import ContainerSpec, FileRef, JobKey, ProofRecord, Role, Usage
-from prover_node.effects import FetchFiles, PackProof, RunJob
+from prover_node.effects import Cancel, FetchFiles, Forget, PackProof, Prefetch, RunJob
 from prover_node.events import (
     Event,
     Fetched,
@@ -25,6 +25,7 @@ from prover_node.events import (
     ProofStored,
     ProofUnusable,
     RunFinished,
+    Stopped,
 )
 from prover_node.fetcher import Fetcher, FetchError
 from prover_node.job_files import pack_output, stage_job
@@ -69,6 +70,23 @@ class Jobs:
         self._running: dict[JobKey, asyncio.Task[None]] = {}
         self._held: dict[JobKey, tuple[str, ...]] = {}
         self._tidying: set[asyncio.Task[None]] = set()
+        self._prefetching: set[asyncio.Task[None]] = set()
+
+    def perform(self, effect: FetchFiles | RunJob | PackProof | Prefetch | Cancel | Forget) -> None:
+        """Begin what is asked for."""
+        match effect:
+            case FetchFiles():
+                self.fetch(effect)
+            case RunJob():
+                self.run(effect)
+            case PackProof():
+                self.pack(effect)
+            case Prefetch():
+                self.prefetch(effect)
+            case Cancel(key):
+                self.cancel(key)
+            case Forget(key):
+                self.forget(key)
 
     def fetch(self, effect: FetchFiles) -> None:
         """Answered by Fetched, FetchFailed or JobBroken."""
@@ -86,20 +104,25 @@ class Jobs:
         self._start(effect.key, self._pack(effect))
 
     def cancel(self, key: JobKey) -> None:
-        """Stop the job; it gives no answer any more."""
+        """Stop the job; answered by Stopped once its container is gone."""
         task = self._running.get(key)
         if task is not None:
             task.cancel()
+        self._tidy(self._tell_stopped(key, task))
 
     def forget(self, key: JobKey) -> None:
         """Remove the job's working files, once it has stopped."""
-        task = asyncio.create_task(self._remove(key, self._running.get(key)))
-        self._tidying.add(task)
-        task.add_done_callback(self._tidying.discard)
+        self._tidy(self._remove(key, self._running.get(key)))
+
+    def prefetch(self, effect: Prefetch) -> None:
+        """Bring files into the store; that some can't be had is no matter yet."""
+        task = asyncio.create_task(self._prefetch(effect))
+        self._prefetching.add(task)
+        task.add_done_callback(self._prefetching.discard)
 
     async def close(self) -> None:
         """Stop everything and wait until it has stopped."""
-        running = set(self._running.values())
+        running = set(self._running.values()) | self._prefetching
         for task in running:
             task.cancel()
         if waited := running | self._tidying:
@@ -183,6 +206,23 @@ class Jobs:
         if path is None:
             raise StoreError(f"the {ref.kind.value} {ref.sha256} is gone from the store")
         return path
+
+    def _tidy(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tidying.add(task)
+        task.add_done_callback(self._tidying.discard)
+
+    async def _tell_stopped(self, key: JobKey, task: asyncio.Task[None] | None) -> None:
+        if task is not None:
+            await asyncio.wait([task])
+        await self._report(Stopped(key))
+
+    async def _prefetch(self, effect: Prefetch) -> None:
+        for ref in effect.files:
+            try:
+                await self._fetcher.fetch(ref, self._patience_s)
+            except (FetchError, StoreError, OSError) as error:
+                log.info("a file can't be had beforehand", file=ref.key, reason=str(error))
 
     async def _remove(self, key: JobKey, task: asyncio.Task[None] | None) -> None:
         if task is not None:

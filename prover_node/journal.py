@@ -32,6 +32,8 @@ class Journal:
         self._path = path
         self._live: dict[_Key, JournalEntry] = {}
         self._lines = 0
+        self.is_new = not path.exists()
+        """There was none before: perhaps it was lost."""
         data = self._read()
         whole = data[: data.rfind(b"\n") + 1]
         for number, line in enumerate(whole.splitlines(), start=1):

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prover_node.assignments import Assignments, Phase as ProvePhase
+from prover_node.assignment import Phase as ProvePhase
+from prover_node.assignments import Assignments
 from prover_node.ballots import Ballots
 from prover_node.duties import Resources, Role
 from prover_node.effects import Effect
@@ -26,20 +27,27 @@ from prover_node.events import (
     ProofUnusable,
     Restarted,
     RunFinished,
+    StandingReported,
+    Stopped,
     TxFailed,
 )
 from prover_node.journal_entries import ProofMade, VerdictReached, WorkFailed
 from prover_node.outbox import Outbox
 from prover_node.proof_commitments import ProofCommitments
+from prover_node.retests import Retests
 from prover_node.seats import Phase as VotePhase, Seats
 
 
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
-    """``capacity`` bounds what is proved at once; ``parallel_verifiers`` run beside it."""
+    """``capacity`` bounds what is proved at once; ``parallel_verifiers`` run beside it.
+
+    With ``auto_retest`` a prover that is out asks for the capacity test that brings it in again.
+    """
 
     capacity: Resources
     parallel_verifiers: int
+    auto_retest: bool = False
 
 
 class Machine:
@@ -50,7 +58,9 @@ class Machine:
         self._outbox = Outbox()
         self._assignments = Assignments(config.capacity, commitments, self._outbox, self._next_attempt)
         self._seats = Seats(ballots, config.parallel_verifiers, self._outbox, self._next_attempt)
+        self._retests = Retests(automatic=config.auto_retest, outbox=self._outbox)
         self._height = 0
+        self._time_ms = 0
 
     def handle(self, event: Event) -> list[Effect]:
         """Take ``event`` into account and return what is to be done now, in order."""
@@ -58,6 +68,7 @@ class Machine:
         if self._height:
             effects += self._assignments.owed_now(self._height)
             effects += self._seats.owed_now(self._height)
+            effects += self._retests.owed_now(self._height, self._time_ms)
         return effects
 
     @property
@@ -89,9 +100,12 @@ class Machine:
             case DutiesReported():
                 # Another node of ours to ask may lag behind; an old list must not cancel work.
                 if event.height >= self._height:
-                    self._height = event.height
+                    self._height, self._time_ms = event.height, event.time_ms
                     yield from voting.report(event.votes, event.height, event.time_ms)
-                    yield from proving.report(event.assignments, event.height)
+                    yield from proving.report(event)
+            case StandingReported(standing):
+                self._retests.report(standing)
+                proving.declines_left = standing.declines_left
             case Restarted():
                 for entry in event.entries:
                     if isinstance(entry, VerdictReached):
@@ -113,11 +127,13 @@ class Machine:
                 yield from proving.pack_failed(key, detail)
             case JobBroken(key, detail):
                 yield from (voting if key.role is Role.VERIFY else proving).broken(key, detail)
+            case Stopped(key):
+                yield from proving.stopped(key)
             case TxFailed(entries):
                 for ref in entries:
                     self._outbox.not_sent(ref, self._height)
             case Draining():
-                proving.draining = True
+                proving.draining = self._retests.draining = True
 
     def _next_attempt(self) -> int:
         self._attempts += 1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
+from proofmill.prover.v1.tx_pb2 import MsgRequestTest
 from proofmill.task.v1 import tx_pb2 as task_tx
 from proofmill.task.v1.state_pb2 import Proof, Usage
 from proofmill.verification.v1 import tx_pb2 as vote_tx
@@ -20,6 +21,7 @@ from prover_node.effects import (
     Entry,
     EntryRef,
     ReportFailure,
+    RequestTest,
     RevealVote,
     SubmitProof,
 )
@@ -81,7 +83,8 @@ _ANSWERS: dict[type[Message], type[_Answer]] = {
 def make_batches(entries: Sequence[Entry], node: str, endpoints: Sequence[str]) -> list[Batch]:
     """Batches for ``entries``, signed for by ``node``; proofs are announced at ``endpoints``.
 
-    A failure report has no entries of its own, so a stale one would undo its neighbours: each gets its own batch.
+    A failure report and a request have no entries of their own, so a stale one would undo its neighbours: each gets
+    its own batch.
     """
     accepts = [entry for entry in entries if isinstance(entry, AcceptTask)]
     declines = [entry for entry in entries if isinstance(entry, DeclineTask)]
@@ -132,6 +135,8 @@ def make_batches(entries: Sequence[Entry], node: str, endpoints: Sequence[str]) 
                 detail=one.detail,
             )
             batches.append(Batch((report,), ((one.ref,),)))
+        elif isinstance(one, RequestTest):
+            batches.append(Batch((MsgRequestTest(node=node),), ((one.ref,),)))
     return batches
 
 

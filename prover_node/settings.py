@@ -96,6 +96,8 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     drain_s: int = 30
     """How long a stopping node still works on what it owes."""
+    auto_retest: bool = False
+    """Whether the node asks by itself for the capacity test that ends a jail or a failed joining."""
 
     def __post_init__(self) -> None:
         if not self.chain.id:

@@ -98,6 +98,10 @@ class BlobStore:
             return None
         return path
 
+    def has(self, digest: str) -> bool:
+        """Whether it is here, without counting as use."""
+        return digest in self._sizes
+
     @property
     def total_bytes(self) -> int:
         """Size of all blobs."""

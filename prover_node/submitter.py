@@ -11,7 +11,7 @@ from client.errors import ClientError
 from prover_node.chain_link import ChainLink
 from prover_node.effects import Entry, EntryRef
 from prover_node.events import TxFailed
-from prover_node.messages import Batch, make_batches
+from prover_node.messages import Batch, Rejection, make_batches
 
 # Keeps a transaction well below the limits on its size and gas.
 _ENTRIES_MAX = 100
@@ -28,11 +28,13 @@ class Submitter:
         node: str,
         endpoints: Sequence[str],
         report: Callable[[TxFailed], Awaitable[None]],
+        refused: Callable[[Rejection], None],
     ) -> None:
         self._link = link
         self._node = node
         self._endpoints = endpoints
         self._report = report
+        self._refused = refused
         self._waiting: dict[EntryRef, Entry] = {}
         self._work = asyncio.Event()
         self.sent = 0
@@ -66,10 +68,4 @@ class Submitter:
         self.sent += 1
         log.info("a transaction was included", entries=names, height=outcome.height, hash=outcome.hash)
         for rejection in rejections:
-            log.warning(
-                "the chain refused an entry",
-                entry=rejection.ref.kind.value,
-                task=rejection.ref.task_id,
-                round=rejection.ref.round or None,
-                reason=f"{rejection.log} ({rejection.codespace} {rejection.code})",
-            )
+            self._refused(rejection)

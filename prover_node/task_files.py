@@ -40,6 +40,12 @@ class TaskFiles:
         path = self._folder(task_id) / name
         return path if name in LOG_NAMES and path.is_file() else None
 
+    def by_task(self) -> Iterator[tuple[int, str]]:
+        """Every task's number and the digest of its proof."""
+        for path in self._root.glob(f"*/{_PROOF}"):
+            if path.parent.name.isdigit():
+                yield int(path.parent.name), path.read_text()
+
     def proofs(self) -> Iterator[str]:
         """Digests of all proofs."""
         for path in self._root.glob(f"*/{_PROOF}"):

@@ -13,7 +13,7 @@ import structlog
 
 from client.errors import ClientError, NodeUnreachable, WrongChain
 from prover_node.chain_link import ChainLink
-from prover_node.events import DutiesReported
+from prover_node.events import DutiesReported, StandingReported
 
 _POLL_S = 2.0
 _FIRST_PAUSE_S = 0.25
@@ -23,9 +23,9 @@ log = structlog.get_logger("prover.watcher")
 
 
 class Watcher:
-    """Feeds ``report`` with duties for ever."""
+    """Feeds ``report`` with the prover's standing and its duties for ever."""
 
-    def __init__(self, link: ChainLink, report: Callable[[DutiesReported], Awaitable[None]]) -> None:
+    def __init__(self, link: ChainLink, report: Callable[[DutiesReported | StandingReported], Awaitable[None]]) -> None:
         self._link = link
         self._report = report
         self._wake = asyncio.Event()
@@ -59,6 +59,7 @@ class Watcher:
             try:
                 if not self._connected:
                     await self._link.check_chain()
+                standing = await self._link.standing()
                 duties = await self._link.duties()
             except ClientError as error:
                 if not self._told:
@@ -73,6 +74,7 @@ class Watcher:
                 log.info("the chain answers", node=self._link.url, height=duties.height)
             self._connected, self._told = True, False
             pause = _FIRST_PAUSE_S
+            await self._report(StandingReported(standing))
             await self._report(duties)
             try:
                 async with asyncio.timeout(_POLL_S):

@@ -17,6 +17,15 @@ ASSETS_MOUNT = "/mnt/assets"
 PROOF_MOUNT = "/mnt/proof"
 OUTPUT_MOUNT = "/mnt/output"
 
+CPU_WEIGHT = 20
+"""The containers' share of a contended CPU, all of them together; 100 is what everything else has.
+
+So the daemon votes and answers in time however much its containers compute.
+"""
+
+NICENESS = 10
+"""The same for where there are no control groups."""
+
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -152,6 +161,10 @@ class Runner(Protocol):
         ``on_start`` is called once, when the program itself has been started. Cancelling the
         awaiting asyncio task kills the container before the cancellation is passed on.
         """
+        ...
+
+    async def prepare(self, image: Path, image_sha256: str) -> None:
+        """Unpack or load an image, so that its first job loses no time; raises :class:`RunnerError` if it can't."""
         ...
 
     async def cancel(self, job_id: str) -> None:

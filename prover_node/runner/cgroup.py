@@ -12,11 +12,12 @@ import signal
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from prover_node.runner.base import Limits
+from prover_node.runner.base import CPU_WEIGHT, Limits
 
 ROOT_NAME = "proofmill"
 _PERIOD_US = 100_000
 _MIN_QUOTA_US = 1_000
+_V1_SHARES = 1024  # the usual share
 _V1_NEEDED = ("memory", "cpu", "pids")
 _V1_USED = (*_V1_NEEDED, "cpuacct")
 _V2_NEEDED = ("memory", "cpu", "pids")
@@ -110,6 +111,10 @@ class _V1:
         return tuple(dict.fromkeys(mount / ROOT_NAME / node for mount in self._mounts.values()))
 
     def create(self, node: str, job: str) -> Cgroup:
+        # On the root of all jobs: a weight counts among siblings, and the daemon is beside that.
+        base = self._mounts["cpu"] / ROOT_NAME
+        base.mkdir(exist_ok=True)
+        _write(base / "cpu.shares", CPU_WEIGHT * _V1_SHARES // 100)
         used = (name for name in _V1_USED if name in self._mounts)
         group = _V1Group({name: self._mounts[name] / ROOT_NAME / node / job for name in used})
         for directory in group.directories:
@@ -160,6 +165,7 @@ class _V2:
             base = mount / ROOT_NAME
             base.mkdir(exist_ok=True)
             _enable(base)
+            _write(base / "cpu.weight", CPU_WEIGHT)
         except OSError:
             return False
         return True

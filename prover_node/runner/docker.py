@@ -158,6 +158,14 @@ class DockerRunner:
         finally:
             await asyncio.shield(asyncio.create_task(self._release(run)))
 
+    async def prepare(self, image: Path, image_sha256: str) -> None:
+        """See :meth:`Runner.prepare`."""
+        try:
+            async with self._image_locks.setdefault(image_sha256, asyncio.Lock()):
+                await self._in_thread(self._load, image, image_sha256)
+        except (ImageError, EngineError) as error:
+            raise RunnerError(str(error)) from error
+
     async def cancel(self, job_id: str) -> None:
         """See :meth:`Runner.cancel`."""
         if job_id in self._active:

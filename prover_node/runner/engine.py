@@ -23,7 +23,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 from docker.utils.socket import STDOUT, frames_iter
 
-from prover_node.runner.base import Limits
+from prover_node.runner.base import CPU_WEIGHT, Limits
 from prover_node.runner.engine_image import EngineImage
 from prover_node.runner.logs import LogBuffer
 
@@ -31,6 +31,7 @@ MAX_CONNECTIONS = 256
 
 _SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
 _PERIOD_US = 100_000
+_USUAL_SHARES = 1024
 _PROBE_IMAGE = "proofmill-probe"
 
 _P = ParamSpec("_P")
@@ -234,6 +235,7 @@ class Engine:
                 pids_limit=limits.pids,
                 mem_limit=limits.memory_bytes,
                 memswap_limit=limits.memory_bytes,
+                cpu_shares=CPU_WEIGHT * _USUAL_SHARES // 100,
                 cpu_period=_PERIOD_US,
                 cpu_quota=max(limits.cpu_millis * _PERIOD_US // 1000, 1000),
                 tmpfs={"/tmp": f"size={limits.tmp_bytes},mode=1777,nosuid,nodev,exec"},  # noqa: S108

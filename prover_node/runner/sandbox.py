@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prover_node.runner import cgroup, mounts
-from prover_node.runner.base import CONTAINER_UID, Job, Limits, Outcome, Reason, RunnerError
+from prover_node.runner.base import CONTAINER_UID, NICENESS, Job, Limits, Outcome, Reason, RunnerError
 from prover_node.runner.bwrap import OWN_PROCESSES, Bubblewrap, Directories
 from prover_node.runner.ending import Ending, conclude, failed
 from prover_node.runner.image_store import ImageStore, UnpackedImage
@@ -174,6 +174,18 @@ class SandboxRunner:
             return failed(Reason.RUNNER_ERROR, f"the sandbox can't be prepared: {error}")
         finally:
             await asyncio.shield(asyncio.create_task(self._release(run)))
+
+    async def prepare(self, image: Path, image_sha256: str) -> None:
+        """See :meth:`Runner.prepare`."""
+
+        def unpack() -> None:
+            with self._images.use(image, image_sha256):
+                pass
+
+        try:
+            await asyncio.to_thread(unpack)
+        except ImageError as error:
+            raise RunnerError(str(error)) from error
 
     async def cancel(self, job_id: str) -> None:
         """See :meth:`Runner.cancel`."""
@@ -387,7 +399,7 @@ class SandboxRunner:
         if self._privileged:
             identity = str(CONTAINER_UID)
             command += ["setpriv", f"--reuid={identity}", f"--regid={identity}", "--clear-groups", "--"]
-        return [*command, "prlimit", *self._resource_limits(limits), "--"]
+        return [*command, "nice", "-n", str(NICENESS), "prlimit", *self._resource_limits(limits), "--"]
 
     def _resource_limits(self, limits: Limits | None) -> list[str]:
         """Limits by process and by user: little, where there are control groups."""

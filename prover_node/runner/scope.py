@@ -12,7 +12,7 @@ import secrets
 import shutil
 from dataclasses import dataclass
 
-from prover_node.runner.base import Limits
+from prover_node.runner.base import CPU_WEIGHT, Limits
 from prover_node.runner.cgroup import Usage, parse_table
 
 CONTROLLERS = ("memory", "cpu", "pids")
@@ -69,6 +69,7 @@ class UserScopes:
         properties = (
             f"MemoryMax={limits.memory_bytes}",
             f"CPUQuota={limits.cpu_millis / 10:g}%",
+            f"CPUWeight={CPU_WEIGHT}",
             f"TasksMax={limits.pids + extra_pids + OWN_PROCESSES}",
         )
         settings = [part for value in properties for part in ("-p", value)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prover_node.ballots import Ballots
-from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, ProveDuty, Resources, Role, VoteDuty
+from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, ProveDuty, Resources, Role, Standing, VoteDuty
 from prover_node.machine import Machine, MachineConfig
 from prover_node.proof_commitments import ProofCommitments
 from prover_node.runner.base import Outcome, Reason
@@ -20,9 +20,16 @@ def commitments(secret: bytes = b"s" * 32) -> ProofCommitments:
     return ProofCommitments(secret, "test-1", OPERATOR)
 
 
-def machine(*, cpu_millis: int = 4000, parallel_verifiers: int = 2) -> Machine:
-    capacity = Resources(cpu_millis, 8 * GIB)
-    return Machine(MachineConfig(capacity=capacity, parallel_verifiers=parallel_verifiers), ballots(), commitments())
+def machine(*, cpu_millis: int = 4000, parallel_verifiers: int = 2, auto_retest: bool = False) -> Machine:
+    config = MachineConfig(Resources(cpu_millis, 8 * GIB), parallel_verifiers, auto_retest)
+    return Machine(config, ballots(), commitments())
+
+
+def standing(
+    status: str = "active", *, declines_left: int = 1, may_request_test_ms: int = 0, bond: int = 2000, misses: int = 0
+) -> Standing:
+    """A prover's standing, with a least bond of 1000."""
+    return Standing(status, "because", declines_left, misses, bond, 1000, "", 0, may_request_test_ms)
 
 
 def spec(cpu_millis: int = 1000, files: tuple[FileRef, ...] = ()) -> ContainerSpec:
@@ -30,8 +37,22 @@ def spec(cpu_millis: int = 1000, files: tuple[FileRef, ...] = ()) -> ContainerSp
     return ContainerSpec(image, (), files, Resources(cpu_millis, GIB), 60)
 
 
-def prove_duty(task_id: int = 1, *, accepted: bool = False, accept_by: int = 100, cpu_millis: int = 1000) -> ProveDuty:
-    return ProveDuty(task_id, spec(cpu_millis), accepted, accept_by, 90_000 if accepted else 0)
+def prove_duty(
+    task_id: int = 1,
+    *,
+    accepted: bool = False,
+    accept_by: int = 100,
+    cpu_millis: int = 1000,
+    deadline_ms: int = 100_000,
+    commit_first: bool = False,
+    commitment: bytes = b"",
+    is_test: bool = False,
+    files: tuple[FileRef, ...] = (),
+) -> ProveDuty:
+    """An assignment with a time limit of 60 s and an allowance of 30 s."""
+    deadline = deadline_ms if accepted else 0
+    what = spec(cpu_millis, files)
+    return ProveDuty(task_id, what, accepted, accept_by, deadline, 30_000, commit_first, commitment, is_test)
 
 
 def vote_duty(

@@ -26,7 +26,7 @@ from prover_node.effects import (
     RevealVote,
     SubmitProof,
 )
-from prover_node.events import DutiesReported, TxFailed
+from prover_node.events import DutiesReported, StandingReported, TxFailed
 from prover_node.messages import make_batches
 from prover_node.submitter import Submitter
 from prover_node.watcher import Watcher
@@ -74,14 +74,14 @@ def chain() -> Chain:
 
 
 async def collect(
-    report: Callable[[Callable[[DutiesReported], Awaitable[None]]], Watcher],
+    report: Callable[[Callable[[DutiesReported | StandingReported], Awaitable[None]]], Watcher],
     until: Callable[[DutiesReported], bool],
 ) -> None:
     """Run a watcher until it reports what is waited for."""
     found = asyncio.Event()
 
-    async def take(duties: DutiesReported) -> None:
-        if until(duties):
+    async def take(event: DutiesReported | StandingReported) -> None:
+        if isinstance(event, DutiesReported) and until(event):
             found.set()
 
     running = asyncio.create_task(report(take).run())
@@ -120,7 +120,7 @@ async def submit(chain: Chain, *batches: list[Entry]) -> list[TxFailed]:
 
     with HttpNode(chain.node) as server:
         async with linked(server.url) as link:
-            submitter = Submitter(link, node_key(0).address, ["http://prover"], report)
+            submitter = Submitter(link, node_key(0).address, ["http://prover"], report, lambda _: None)
             running = asyncio.create_task(submitter.run())
             for batch in batches:
                 done = submitter.sent + submitter.failed

@@ -150,7 +150,7 @@ def test_duties_lists_what_is_owed(
         server.node.commit()
         server.node.commit()
     assert run(["prover", "duties", "--home", str(home)]) == 0
-    assert capsys.readouterr().out.splitlines()[1].split() == ["prove", "1", "-", "OFFERED"]
+    assert capsys.readouterr().out.splitlines()[1].split() == ["prove", "1", "-", "OFFERED", "height", "6", "-"]
     assert run(["prover", "duties", "--home", str(home), "-o", "json"]) == 0
     assert printed(capsys)["assignments"][0]["task"]["id"] == 1
 

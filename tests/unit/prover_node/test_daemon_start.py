@@ -31,6 +31,9 @@ class WeakRunner:
     async def run(self, job: Job, *, on_start: Callable[[], None] | None = None) -> Outcome:
         raise AssertionError(f"{job.id} was run")
 
+    async def prepare(self, image: Path, image_sha256: str) -> None:
+        raise AssertionError(f"{image_sha256} was prepared")
+
     async def cancel(self, job_id: str) -> None:
         """Nothing runs."""
 

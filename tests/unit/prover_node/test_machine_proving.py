@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from prover_node.assignments import Phase
-from prover_node.duties import FailureReason, FileKind, ProofRecord, Usage
+from prover_node.assignment import Phase
+from prover_node.duties import FailureReason, FileKind, FileRef, ProofRecord, Usage
 from prover_node.effects import (
     AcceptTask,
     Cancel,
+    CommitProof,
     DeclineTask,
     Effect,
     EntryKind,
     EntryRef,
     FetchFiles,
     Forget,
+    Inquire,
     Journal,
     PackProof,
+    Prefetch,
     ReportFailure,
     RunJob,
     SubmitProof,
+    Warn,
 )
 from prover_node.events import (
     Draining,
@@ -31,16 +37,21 @@ from prover_node.events import (
     ProofStored,
     Restarted,
     RunFinished,
+    StandingReported,
+    Stopped,
     TxFailed,
 )
 from prover_node.journal_entries import AssignmentEnded, ProofMade, WorkFailed
 from prover_node.machine import Machine
 from prover_node.runner.base import Reason
-from tests.support.prover_duties import machine, outcome, prove_duty, prove_key, spec
+from prover_node.transfers import Transfers
+from tests.support.prover_duties import commitments, machine, outcome, prove_duty, prove_key, spec, standing
 
 USAGE = Usage(1200, 1100, 4096)
 PROOF = ProofRecord("a" * 64, 10_240, USAGE)
 KEY = prove_key()
+COMMITMENT = commitments().commitment(1, PROOF)
+SALT = commitments().salt(1)
 
 
 def reported(*duties: object, height: int = 10) -> DutiesReported:
@@ -64,7 +75,7 @@ def test_a_task_goes_from_offer_to_proof() -> None:
     assert m.handle(reported(prove_duty(accepted=True), height=11)) == [RunJob(KEY, spec())]
     assert m.handle(RunFinished(KEY, outcome())) == [PackProof(KEY, USAGE)]
     assert m.handle(ProofStored(KEY, PROOF)) == [Journal(ProofMade(1, PROOF)), Forget(KEY), SubmitProof(1, PROOF)]
-    assert m.handle(reported(height=12)) == [Journal(AssignmentEnded(1))]
+    assert m.handle(reported(height=12)) == [Inquire(1, "proved"), Journal(AssignmentEnded(1))]
     assert m.unfinished == 0
     m.validate_state()
 
@@ -97,10 +108,76 @@ def test_an_offer_that_can_no_longer_be_accepted_in_time_is_left_alone() -> None
 
 
 def test_an_offer_beyond_the_free_resources_is_declined_with_the_reason() -> None:
+    m = machine(cpu_millis=500)
+    reason = "the task needs 1000 CPU millicores, 500 are free on this node"
+    assert m.handle(reported(prove_duty())) == [DeclineTask(1, reason)]
+
+
+def test_an_offer_that_would_wait_too_long_for_free_resources_is_declined_with_the_times() -> None:
     m = machine(cpu_millis=1500)
     effects = m.handle(reported(prove_duty(1), prove_duty(2)))
-    reason = "the task needs 1000 CPU millicores, 500 are free"
-    assert effects == [FetchFiles(KEY, spec()), AcceptTask(1), DeclineTask(2, reason)]
+    reason = (
+        "the task needs 1000 CPU millicores, 500 are free, enough only in 61 s: "
+        "with a run of up to 60 s that is more than the 87 s left"
+    )
+    assert effects == [
+        FetchFiles(KEY, spec()),
+        Prefetch((spec().image,)),
+        AcceptTask(1),
+        DeclineTask(2, reason),
+    ]
+
+
+def test_an_offer_is_accepted_if_what_runs_ends_in_time_for_it() -> None:
+    m = machine(cpu_millis=1500)
+    running(m)
+    late = m.handle(reported(prove_duty(1, accepted=True), prove_duty(2), height=45))
+    assert late == [FetchFiles(prove_key(2, 2), spec()), AcceptTask(2)]
+
+
+def test_a_task_whose_files_take_too_long_is_declined_and_its_program_fetched_for_the_next() -> None:
+    m = machine()
+    key, witness = FileRef(FileKind.ASSET, "pk", "3" * 64, 10 << 30), FileRef(FileKind.INPUT, "w", "4" * 64, 1)
+    duty = prove_duty(files=(key, witness))
+    reason = "its files take 161 s to come here and its run up to 60 s, but 87 s are left"
+    assert m.handle(reported(duty)) == [Prefetch((spec().image, key)), DeclineTask(1, reason)]
+
+
+def test_what_is_here_already_takes_no_time() -> None:
+    m = machine()
+    key = FileRef(FileKind.ASSET, "pk", "3" * 64, 10 << 30)
+    duty = prove_duty(files=(key,))
+    event = replace(reported(duty), transfers=Transfers(frozenset({key.key}), 1 << 20))
+    assert m.handle(event) == [FetchFiles(KEY, duty.spec), AcceptTask(1)]
+
+
+def test_a_measured_rate_counts() -> None:
+    m = machine()
+    duty = prove_duty(files=(FileRef(FileKind.ASSET, "pk", "3" * 64, 64 << 20),))
+    slow = replace(reported(duty), transfers=Transfers(bytes_per_s=1 << 20))
+    assert [type(effect) for effect in m.handle(slow)] == [Prefetch, DeclineTask]
+
+
+def test_a_decline_beyond_the_limit_is_pointed_out() -> None:
+    m = machine(cpu_millis=500)
+    m.handle(StandingReported(standing(declines_left=1)))
+    effects = m.handle(reported(prove_duty(1), prove_duty(2)))
+    assert [effect for effect in effects if isinstance(effect, Warn)] == [
+        Warn("declining task 2 counts as a miss, because no declines are left")
+    ]
+
+
+def test_what_is_due_first_runs_first() -> None:
+    m = machine(cpu_millis=1500)
+    late, early = prove_duty(1, accepted=True, deadline_ms=90_000), prove_duty(2, accepted=True, deadline_ms=80_000)
+    running_one = prove_duty(3, accepted=True)
+    m.handle(reported(late, early, running_one))
+    m.handle(Fetched(prove_key(3, 3)))
+    m.handle(Fetched(prove_key(1, 1)))
+    m.handle(Fetched(prove_key(2, 2)))
+    m.handle(RunFinished(prove_key(3, 3), outcome()))
+    assert RunJob(prove_key(2, 2), spec()) in m.handle(ProofStored(prove_key(3, 3), PROOF))
+    m.validate_state()
 
 
 def test_a_task_accepted_although_declined_is_done() -> None:
@@ -132,9 +209,19 @@ def test_accepted_tasks_wait_for_free_resources() -> None:
 def test_a_task_that_is_no_longer_ours_is_cancelled() -> None:
     m = machine()
     running(m)
-    assert m.handle(reported(height=12)) == [Cancel(KEY), Forget(KEY)]
+    assert m.handle(reported(height=12)) == [Cancel(KEY), Forget(KEY), Inquire(1, "running")]
     assert m.handle(RunFinished(KEY, outcome())) == []
     assert m.handle(ProofStored(KEY, PROOF)) == []
+
+
+def test_the_place_of_a_cancelled_container_is_free_only_once_it_is_gone() -> None:
+    m = machine(cpu_millis=1500)
+    running(m)
+    m.handle(reported(prove_duty(2, accepted=True), height=12))
+    again = prove_key(2, 2)
+    assert m.handle(Fetched(again)) == []
+    m.validate_state()
+    assert m.handle(Stopped(KEY)) == [RunJob(again, spec())]
 
 
 def test_a_node_that_lags_behind_does_not_cancel_work() -> None:
@@ -219,6 +306,80 @@ def test_a_restarted_daemon_submits_a_proof_that_it_had_already_made() -> None:
     m = machine()
     assert m.handle(Restarted((ProofMade(1, PROOF),))) == []
     assert m.handle(reported(prove_duty(accepted=True))) == [SubmitProof(1, PROOF)]
+
+
+def test_where_a_proof_could_be_copied_it_is_committed_to_and_revealed_in_a_later_block() -> None:
+    m = machine()
+    offer = prove_duty(commit_first=True)
+    assert m.handle(reported(offer)) == [FetchFiles(KEY, spec()), AcceptTask(1)]
+    m.handle(Fetched(KEY))
+    m.handle(reported(prove_duty(accepted=True, commit_first=True), height=11))
+    m.handle(RunFinished(KEY, outcome()))
+    assert m.handle(ProofStored(KEY, PROOF)) == [
+        Journal(ProofMade(1, PROOF)),
+        Forget(KEY),
+        CommitProof(1, COMMITMENT),
+    ]
+    committed = prove_duty(accepted=True, commit_first=True, commitment=COMMITMENT)
+    assert m.handle(reported(committed, height=13)) == [SubmitProof(1, PROOF, SALT)]
+    assert m.handle(reported(committed, height=14)) == []
+
+
+def test_a_daemon_restarted_between_commit_and_reveal_reveals() -> None:
+    m = machine()
+    m.handle(Restarted((ProofMade(1, PROOF),)))
+    committed = prove_duty(accepted=True, commit_first=True, commitment=COMMITMENT)
+    assert m.handle(reported(committed)) == [SubmitProof(1, PROOF, SALT)]
+
+
+def test_a_daemon_that_lost_everything_makes_the_proof_anew_and_reveals_it() -> None:
+    m = machine()
+    committed = prove_duty(accepted=True, commit_first=True, commitment=COMMITMENT)
+    assert m.handle(reported(committed)) == [FetchFiles(KEY, spec())]
+    assert m.handle(Fetched(KEY)) == [RunJob(KEY, spec())]
+    m.handle(RunFinished(KEY, outcome()))
+    assert m.handle(ProofStored(KEY, PROOF))[-1] == SubmitProof(1, PROOF, SALT)
+
+
+def test_a_commitment_to_another_proof_is_pointed_out_once_and_nothing_is_sent() -> None:
+    m = machine()
+    m.handle(Restarted((ProofMade(1, PROOF),)))
+    foreign = prove_duty(accepted=True, commit_first=True, commitment=b"x" * 32)
+    assert [type(effect) for effect in m.handle(reported(foreign))] == [Warn]
+    assert m.handle(reported(foreign, height=11)) == []
+
+
+def test_a_prover_that_was_superseded_after_its_proof_was_made_sends_nothing_more() -> None:
+    m = machine()
+    m.handle(Restarted((ProofMade(1, PROOF),)))
+    m.handle(reported(prove_duty(accepted=True, commit_first=True)))
+    assert m.handle(reported(height=11)) == [Inquire(1, "proved"), Journal(AssignmentEnded(1))]
+    m.validate_state()
+
+
+def test_a_capacity_test_begins_accepted_and_runs_as_soon_as_its_files_are_here() -> None:
+    m = machine()
+    assert m.handle(reported(prove_duty(accepted=True, is_test=True))) == [FetchFiles(KEY, spec())]
+    assert m.handle(Fetched(KEY)) == [RunJob(KEY, spec())]
+
+
+def test_a_test_of_a_larger_claim_runs_although_this_node_is_configured_for_less_and_alone() -> None:
+    m = machine(cpu_millis=1500)
+    running(m)
+    test = prove_duty(2, accepted=True, is_test=True, cpu_millis=3000)
+    m.handle(reported(prove_duty(1, accepted=True), test, height=12))
+    assert m.handle(Fetched(prove_key(2, 2))) == []
+    m.handle(RunFinished(KEY, outcome()))
+    assert RunJob(prove_key(2, 2), test.spec) in m.handle(ProofStored(KEY, PROOF))
+    m.validate_state()
+    m.handle(reported(prove_duty(3, accepted=True), test, height=13))
+    assert m.handle(Fetched(prove_key(3, 3))) == []
+
+
+def test_a_draining_node_does_a_test_all_the_same() -> None:
+    m = machine()
+    m.handle(Draining())
+    assert m.handle(reported(prove_duty(accepted=True, is_test=True))) == [FetchFiles(KEY, spec())]
 
 
 def test_a_restarted_daemon_reports_a_failure_without_running_again() -> None:
