@@ -12,6 +12,7 @@ from typing import Any
 
 from google.protobuf import json_format
 from proofmill.genesis.v1.genesis_pb2 import Genesis, GenesisAccount, GenesisProver, GenesisValidator
+from proofmill.program.v1.state_pb2 import ProgramSpec
 
 from chain.gas import BLOCK_MAX_GAS
 from chain.params import default_params
@@ -45,6 +46,9 @@ class NewNetwork:
     validators: Sequence[ValidatorIdentity]
     accounts: Sequence[GenesisAccount] = field(default=())
     provers: Sequence[GenesisProver] = field(default=())
+    # Deployed from the start, and which of them capacity tests run: empty for none.
+    programs: Sequence[ProgramSpec] = field(default=())
+    capacity_program: bytes = b""
 
 
 def preset_names() -> tuple[str, ...]:
@@ -75,6 +79,7 @@ def make_genesis(preset: dict[str, Any], network: NewNetwork) -> dict[str, Any]:
         json_format.ParseDict(preset["params"], params)
     except json_format.ParseError as error:
         raise GenesisError(f"the preset's params can't be used: {error}") from error
+    params.capacity_program = network.capacity_program
     state = Genesis(
         params=params,
         authority=network.authority,
@@ -86,6 +91,7 @@ def make_genesis(preset: dict[str, Any], network: NewNetwork) -> dict[str, Any]:
             if one.operator
         ],
         network_pool=int(preset["network_pool"]),
+        programs=network.programs,
     )
     return wrap_state(preset["consensus_params"], network.chain_id, network.validators, state)
 

@@ -7,16 +7,19 @@ import fcntl
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 import httpx
+from proofmill.types.v1.types_pb2 import Resources
 
+from client.cli.options import CPU, MEMORY
 from client.cli.output import columns, emit
 from client.rpc import DEFAULT_NODE
 from validator_node.cli_options import format_option
+from validator_node.localnet.capacity import capacity_id, capacity_spec
 from validator_node.localnet.launch import (
     last_lines,
     require_free_ports,
@@ -61,6 +64,12 @@ def group() -> None:
     type=click.Choice(("auto", "docker", "sandbox")),
     help="What provers run containers with. Default: auto, Docker if it is reachable.",
 )
+@click.option(
+    "--capacity",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Built program of the capacity tests (mill program build programs/capacity --out DIR). Default: no tests.",
+)
 @click.option("--foreground", is_flag=True, help="Stay until Ctrl-C or until a process ends, then stop everything.")
 @format_option
 def start(
@@ -69,6 +78,7 @@ def start(
     provers: int | None,
     port_offset: int | None,
     runner: str | None,
+    capacity: Path | None,
     *,
     foreground: bool,
     output_format: str,
@@ -76,6 +86,11 @@ def start(
     """Start the network of --home and wait until it works.
 
     The network is made anew if there is none. Of one that runs in part, the processes that are down are started.
+
+    \b
+    Examples:
+      mill localnet start
+      mill localnet start --capacity build/capacity --provers 3
     """
     layout = _layout(root)
     asked = {
@@ -91,7 +106,7 @@ def start(
     with _terminate_like_ctrl_c():
         try:
             with _locked(layout):
-                plan = _plan_of(layout, asked)
+                plan = _plan_of(layout, asked, capacity)
                 start_all(layout, plan, say)
             emit(output_format, _addresses(layout, plan), lambda: describe(layout, plan))
             if foreground:
@@ -115,6 +130,40 @@ def stop(root: Path, output_format: str) -> None:
             stopped = stop_all(layout)
     said = f"Stopped {', '.join(stopped)}." if stopped else "Nothing was running."
     emit(output_format, {"stopped": list(stopped)}, lambda: said)
+
+
+@group.command("add-prover")
+@home_option
+@click.option("--cpu", "cpu_millis", type=CPU, metavar="CORES", default="2", show_default=True, help="Cores to claim.")
+@click.option(
+    "--memory", "memory_bytes", type=MEMORY, metavar="SIZE", default="4GiB", show_default=True, help="Memory to claim."
+)
+@format_option
+def add_prover(root: Path, cpu_millis: int, memory_bytes: int, output_format: str) -> None:
+    """Let one more prover join the running network: made, funded, started and registered.
+
+    It is JOINING until it passes a capacity test, so the network needs --capacity for it to get work.
+
+    \b
+    Example:
+      mill localnet add-prover --cpu 1 --memory 1GiB
+    """
+    layout = _layout(root)
+    with _terminate_like_ctrl_c(), _locked(layout):
+        plan = _require_plan(layout)
+        # It loads libraries that no other command needs.
+        from validator_node.localnet.join import add_prover as join
+
+        claim = Resources(cpu_millis=cpu_millis, memory_bytes=memory_bytes)
+        joined = join(layout, plan, claim, lambda text: click.echo(text, err=True))
+    home = layout.prover(plan.provers)
+    tested = "and is tested now" if plan.capacity_program else f"and stays JOINING: there are {_tests_label(plan)} here"
+    said = [
+        f"{joined.name} is registered, {tested}.",
+        f"operator {joined.operator}, node {joined.node}",
+        f"See what becomes of it with: mill prover status --home {home}",
+    ]
+    emit(output_format, {**asdict(joined), "home": str(home)}, lambda: "\n".join(said))
 
 
 @group.command()
@@ -161,20 +210,27 @@ def _require_plan(layout: Layout) -> Plan:
     return plan
 
 
-def _plan_of(layout: Layout, asked: dict[str, Any]) -> Plan:
+def _plan_of(layout: Layout, asked: dict[str, Any], capacity: Path | None) -> Plan:
     """The plan of the network in this home, which is made if there is none; `asked`: options, None where not given."""
     plan = layout.load_plan()
     given = {name: value for name, value in asked.items() if value is not None}
     if plan is None:
         plan = Plan(**(_DEFAULTS | given))
+        if capacity is not None:
+            plan = replace(plan, capacity_program=capacity_id(capacity_spec(capacity, plan)))
         # It loads libraries that no other command needs.
         from validator_node.comet import find_comet
         from validator_node.localnet.create import create, require_unused
 
         require_unused(layout)
         require_free_ports(plan)
-        create(layout, plan, find_comet())
+        create(layout, plan, find_comet(), capacity)
         return plan
+    if capacity is not None and capacity_id(capacity_spec(capacity, plan)) != plan.capacity_program:
+        raise LocalnetError(
+            f"this localnet was made with {_tests_label(plan)}, and a genesis doesn't change; "
+            "name another --home, or stop it and delete its folder"
+        )
     for name, value in given.items():
         has = asdict(plan)[name]
         if value != has:
@@ -186,6 +242,10 @@ def _plan_of(layout: Layout, asked: dict[str, Any]) -> Plan:
     if not running_processes(layout):
         require_free_ports(plan)
     return plan
+
+
+def _tests_label(plan: Plan) -> str:
+    return f"capacity tests by program {plan.capacity_program[:16]}" if plan.capacity_program else "no capacity tests"
 
 
 def _names(plan: Plan) -> list[str]:
@@ -221,6 +281,12 @@ def describe(layout: Layout, plan: Plan) -> str:
     lines += [f"{'blobs':<12} {plan.blob_url}", ""]
     node = "" if plan.rpc_url(0) == DEFAULT_NODE else f" --node {plan.rpc_url(0)}"
     lines.append(f"Funded keys: {', '.join(USERS)}. Use them with: mill --home {layout.user}{node} --from alice …")
+    if plan.capacity_program:
+        lines.append(f"Provers are tested for their capacity by program {plan.capacity_program[:16]}.")
+    else:
+        lines.append(
+            "No capacity tests: whoever registers or is jailed now can't get in; for tests start with --capacity."
+        )
     lines.append(f"Stop it with: mill localnet stop --home {layout.root}")
     return "\n".join(lines)
 
@@ -245,6 +311,7 @@ def _addresses(layout: Layout, plan: Plan) -> dict[str, Any]:
         "validators": validators,
         "provers": [{"name": f"prover{index}", "url": plan.prover_url(index)} for index in range(plan.provers)],
         "blobs": plan.blob_url,
+        "capacity_program": plan.capacity_program or None,
         "user_home": str(layout.user),
         "funded_keys": list(USERS),
     }

@@ -34,15 +34,14 @@ def services(layout: Layout, plan: Plan) -> list[Service]:
             )
             for index in range(plan.validators)
         ),
-        *(
-            Service(
-                f"prover{index}",
-                (_mill(), "prover", "start", "--home", str(layout.prover(index))),
-                f"{plan.prover_url(index)}/health",
-            )
-            for index in range(plan.provers)
-        ),
+        *(prover_service(layout, plan, index) for index in range(plan.provers)),
     ]
+
+
+def prover_service(layout: Layout, plan: Plan, index: int) -> Service:
+    """The index-th prover's daemon."""
+    command = (_mill(), "prover", "start", "--home", str(layout.prover(index)))
+    return Service(f"prover{index}", command, f"{plan.prover_url(index)}/health")
 
 
 def prover_init_command(layout: Layout, plan: Plan, index: int, operator: str, resources: Resources) -> list[str]:
@@ -57,6 +56,13 @@ def prover_init_command(layout: Layout, plan: Plan, index: int, operator: str, r
     command += ["--cpu", f"{resources.cpu_millis}m", "--memory", f"{resources.memory_bytes >> 20}MiB"]
     # All addresses are on loopback; and whoever starts a localnet runs programs of their own choice in it.
     return [*command, "--runner", plan.runner, "--allow-private-urls", "--allow-unenforced"]
+
+
+def prover_register_command(layout: Layout, plan: Plan, index: int, bond_umill: int) -> list[str]:
+    """`mill prover register` for the index-th prover, whose operator's key is among the users'."""
+    command = [_mill(), "prover", "register", "--home", str(layout.prover(index))]
+    command += ["--keys-home", str(layout.user), "--node", plan.rpc_url(index % plan.validators)]
+    return [*command, "--bond", f"{bond_umill}umill", "--region", "local"]
 
 
 def _mill() -> str:

@@ -30,9 +30,9 @@ class _Running:
     process: subprocess.Popen[bytes]
 
 
-def require_free_ports(plan: Plan) -> None:
-    """Raise LocalnetError, naming the port, if something listens where the localnet would."""
-    for port in plan.all_ports():
+def require_free_ports(plan: Plan, ports: Sequence[int] | None = None) -> None:
+    """Raise LocalnetError, naming the port, if something listens where the localnet, or a part of it, would."""
+    for port in plan.all_ports() if ports is None else ports:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -50,11 +50,16 @@ def start_all(layout: Layout, plan: Plan, report: Callable[[str], None]) -> None
     """
     alive = running_processes(layout)
     missing = [service for service in services(layout, plan) if service.name not in alive]
+    report(f"Starting {len(missing)} processes, logs in {layout.logs}.")
+    start_services(layout, plan, missing)
+
+
+def start_services(layout: Layout, plan: Plan, missing: Sequence[Service]) -> None:
+    """Start these and wait until they answer and blocks flow; errors as of :func:`start_all`."""
     running: list[_Running] = []
     try:
         # Grows with each process, so that a failure finds those before it.
         running.extend(_spawn(layout, service) for service in missing)
-        report(f"Started {len(running)} processes, logs in {layout.logs}.")
         _wait_ready(layout, plan, running)
     except BaseException:
         stop_all(layout, [service.name for service in missing])

@@ -36,6 +36,8 @@ class Plan:
     port_offset: int
     # What the provers run containers with: auto, docker or sandbox.
     runner: str
+    # Id of the program that capacity tests run, hexadecimal; empty: there are no tests.
+    capacity_program: str = ""
 
     def validator_ports(self, index: int) -> Ports:
         """What the index-th validator, from 0, listens on."""
