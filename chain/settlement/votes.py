@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 from proofmill.task.v1.state_pb2 import (
     SLASH_KIND_MINORITY,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from chain.state.kv import KVReader
 
 # A verdict that says something about the proof, and its opposite.
-_OPPOSITES = {VERDICT_VALID: VERDICT_INVALID, VERDICT_INVALID: VERDICT_VALID}
+_OPPOSITES: Final = MappingProxyType({VERDICT_VALID: VERDICT_INVALID, VERDICT_INVALID: VERDICT_VALID})
 
 
 def get_voters_for(kv: KVReader, task_id: int, rows: list[tuple[bytes, Assignment]], verdict: Verdict) -> list[bytes]:
