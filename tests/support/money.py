@@ -76,7 +76,7 @@ _BALLOTS: Final = (*_VERDICTS, "unrevealed", "silent")
 # One prover's worth of a task: so a task costs the node's price.
 _CPU_MILLIS: Final = 1_000
 _MEMORY: Final = 2 * GIB
-_SEEDS: Final = 200
+_SEEDS: Final = 1_000
 _SALT: Final = bytes(32)
 _SETTINGS: Final = (
     "params",
@@ -338,7 +338,7 @@ class Stage:
         user = _USERS[argument.get("user", "alice")]
         if name in self.tasks:
             raise ScenarioError(f"there are two tasks {name}")
-        self.tasks[name] = (max(schema.TASKS.keys(self.network.values), default=0)) + 1
+        self.tasks[name] = max([*schema.TASKS.keys(self.network.values), *self.tasks.values()], default=0) + 1
         self.fees[name] = argument["fee"]
         self.network.send(
             user,
