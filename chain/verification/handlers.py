@@ -65,7 +65,6 @@ def execute_votes(context: Context, message: MsgVotes) -> MsgVotesResponse:
 
 def _commit(context: Context, voter: bytes, entry: Commit) -> None:
     kv, task_id = context.kv, entry.task_id
-    progress = require_progress(kv, task_id)
     vote = _require_vote(context, voter, task_id, entry.round)
     if vote.commitment:
         if vote.commitment == entry.commitment:
@@ -80,14 +79,13 @@ def _commit(context: Context, voter: bytes, entry: Commit) -> None:
     context.emit(EventVoteCommitted(task_id=task_id, round=entry.round, voter=vote.voter))
     round_.commits += 1
     if round_.commits == round_.size:
-        close_commits(context, require_task(kv, task_id), progress, round_)
+        close_commits(context, require_task(kv, task_id), require_progress(kv, task_id), round_)
     else:
         schema.ROUNDS.set(kv, (task_id, entry.round), round_)
 
 
 def _reveal(context: Context, voter: bytes, entry: Reveal) -> None:
     kv, task_id = context.kv, entry.task_id
-    progress = require_progress(kv, task_id)
     vote = _require_vote(context, voter, task_id, entry.round)
     matches = vote_commitment(voter, task_id, entry.round, entry.verdict, entry.salt) == vote.commitment
     if vote.revealed_height and matches:
@@ -116,7 +114,7 @@ def _reveal(context: Context, voter: bytes, entry: Reveal) -> None:
     name = Verdict.Name(entry.verdict).removeprefix("VERDICT_")
     context.emit(EventVoteRevealed(task_id=task_id, round=entry.round, voter=vote.voter, verdict=name))
     if round_.valid + round_.invalid + round_.inconclusive == round_.commits:
-        close_reveals(context, require_task(kv, task_id), progress, round_)
+        close_reveals(context, require_task(kv, task_id), require_progress(kv, task_id), round_)
 
 
 def _require_vote(context: Context, voter: bytes, task_id: int, round_: int) -> Vote:

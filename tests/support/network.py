@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from coincurve import PrivateKey
 from coincurve.ecdsa import deserialize_recoverable, recoverable_convert, serialize_compact
@@ -119,11 +119,11 @@ class Network:
     _sequences: dict[bytes, int] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, genesis: Genesis) -> Network:
+    def start(cls, genesis: Genesis) -> Self:
         return cls.start_from(genesis_json(genesis).encode())
 
     @classmethod
-    def start_from(cls, app_state: bytes) -> Network:
+    def start_from(cls, app_state: bytes) -> Self:
         result = init_chain(app_state)
         network = cls(MemoryKV(), MemoryKV(), result.app_hash)
         network.commit(result)
@@ -157,7 +157,7 @@ class Network:
         )
         self._pending.clear()
         self._sequences.clear()
-        result = apply_block(self.values, self.nodes, block, self.signatures)
+        result = self.apply(block)
         self.before = _copy(self.values)
         self.commit(result)
         self.app_hash = result.app_hash
@@ -166,6 +166,10 @@ class Network:
         self.events = [*result.events, *(event for tx in result.results for event in tx.events)]
         self.last = result
         return result.results
+
+    def apply(self, block: BlockInput) -> BlockResult:
+        """What a block does to the committed state; nothing is committed by it."""
+        return apply_block(self.values, self.nodes, block, self.signatures)
 
     def deliver(self, key: Key, *messages: Message, **changes: Any) -> TxResult:
         """A block with one transaction."""
