@@ -194,7 +194,7 @@ class Assignments:
     def validate_state(self) -> None:
         """Raise AssertionError unless every record is consistent."""
         busy = [one for one in self._by_task.values() if one.phase in BUSY]
-        alone = len(busy) == 1 and not self._stopping and busy[0].duty.is_test
+        alone = len(busy) + len(self._stopping) == 1 and all(one.duty.is_test for one in busy)
         fits = self._held().shortage(self._capacity) is None
         _require(fits or alone, "more runs than this node has resources for")
         for task_id, assignment in self._by_task.items():

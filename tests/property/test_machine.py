@@ -2,7 +2,8 @@
 
 Hypothesis plays the chain, the interpreter and fate. What must hold whatever happens: no job runs twice at once,
 nothing that was finished and journalled is run again, a vote is never cast in two ways, nothing is sent before it is
-on disk, resources are never promised twice, and in the end every duty is done.
+on disk, no proof that could be copied is revealed before its commitment is on chain, resources are never promised
+twice, not even while a cancelled container is still dying, and in the end every duty is done.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from prover_node.duties import (
 from prover_node.effects import (
     AcceptTask,
     Cancel,
+    CommitProof,
     CommitVote,
     DeclineTask,
     Effect,
@@ -37,9 +39,12 @@ from prover_node.effects import (
     EntryRef,
     FetchFiles,
     Forget,
+    Inquire,
     Journal,
     PackProof,
+    Prefetch,
     ReportFailure,
+    RequestTest,
     RevealVote,
     RunJob,
     SubmitProof,
@@ -57,6 +62,8 @@ from prover_node.events import (
     ProofUnusable,
     Restarted,
     RunFinished,
+    StandingReported,
+    Stopped,
     TxFailed,
 )
 from prover_node.journal_entries import (
@@ -70,6 +77,8 @@ from prover_node.journal_entries import (
 from prover_node.machine import Machine, MachineConfig
 from prover_node.proof_commitments import ProofCommitments
 from prover_node.runner.base import Outcome, Reason
+from prover_node.transfers import UNMEASURED, Transfers
+from tests.support.prover_duties import standing
 
 CAPACITY = Resources(4000, 1 << 30)
 PARALLEL = 2
@@ -102,10 +111,24 @@ class ChainTask:
     cpu_millis: int
     accept_by: int
     accepted: bool = False
+    commit_first: bool = False
+    is_test: bool = False
+    commitment: bytes = b""
+    committed_height: int = 0
+    deadline_ms: int = 0
 
     def duty(self, task_id: int) -> ProveDuty:
-        spec = ContainerSpec(IMAGE, (), (), Resources(self.cpu_millis, 1000), 60)
-        return ProveDuty(task_id, spec, self.accepted, self.accept_by, 10**9)
+        return ProveDuty(
+            task_id=task_id,
+            spec=ContainerSpec(IMAGE, (), (), Resources(self.cpu_millis, 1000), 60),
+            accepted=self.accepted,
+            accept_by_height=self.accept_by,
+            deadline_ms=self.deadline_ms if self.accepted else 0,
+            transfer_ms=30_000,
+            commit_first=self.commit_first,
+            commitment=self.commitment,
+            is_test=self.is_test,
+        )
 
 
 @dataclass
@@ -133,10 +156,15 @@ class World:
     mempool: dict[EntryRef, Entry] = field(default_factory=dict)
     fetching: set[JobKey] = field(default_factory=set)
     running: dict[JobKey, ContainerSpec] = field(default_factory=dict)
+    stopping: dict[JobKey, ContainerSpec | None] = field(default_factory=dict)
+    bundles: dict[int, ProofRecord] = field(default_factory=dict)
+    proof_commitments: dict[int, bytes] = field(default_factory=dict)
+    tests: set[int] = field(default_factory=set)
     packing: set[JobKey] = field(default_factory=set)
     finished: list[JobKey] = field(default_factory=list)
     commitments: dict[tuple[int, int], bytes] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
+    transfers: Transfers = UNMEASURED
 
     def report(self) -> DutiesReported:
         return DutiesReported(
@@ -144,6 +172,7 @@ class World:
             self.height * BLOCK_MS,
             tuple(task.duty(task_id) for task_id, task in self.tasks.items()),
             tuple(seat.duty(*seat_id) for seat_id, seat in self.seats.items()),
+            self.transfers,
         )
 
 
@@ -156,17 +185,23 @@ class ProverMachine(RuleBasedStateMachine):
         self.machine = self._new_machine()
         self.next_task = 1
         self.draining = False
+        self.dies_after: int | None = None
 
     def _new_machine(self) -> Machine:
-        return Machine(MachineConfig(CAPACITY, PARALLEL), BALLOTS, COMMITMENTS)
+        return Machine(MachineConfig(CAPACITY, PARALLEL, auto_retest=True), BALLOTS, COMMITMENTS)
 
     def tell(self, event: Event) -> None:
         for effect in self.machine.handle(event):
+            if self.dies_after == 0:
+                self._restart(journal_lost=False)
+                return
+            if self.dies_after is not None:
+                self.dies_after -= 1
             self.perform(effect)
 
     # The interpreter, and what it must never be asked.
 
-    def perform(self, effect: Effect) -> None:
+    def perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - one arm an effect, nothing else
         world = self.world
         match effect:
             case FetchFiles(key):
@@ -182,17 +217,30 @@ class ProverMachine(RuleBasedStateMachine):
             case PackProof(key):
                 assert key.role is Role.PROVE
                 world.packing.add(key)
-            case Cancel(key) | Forget(key):
+            case Cancel(key):
                 world.fetching.discard(key)
-                world.running.pop(key, None)
                 world.packing.discard(key)
+                # Its container takes a while to die.
+                world.stopping[key] = world.running.pop(key, None)
+            case Forget(key):
+                assert key not in world.running, f"{key} is forgotten while it runs"
                 world.finished.append(key)
             case Journal(entry):
                 self._write(entry)
-            case SubmitProof(task_id, proof):
+            case CommitProof(task_id, commitment):
+                assert isinstance(world.journal["task", task_id, 0], ProofMade)
+                assert world.proof_commitments.setdefault(task_id, commitment) == commitment, "committed to two proofs"
+            case SubmitProof(task_id, proof, salt):
                 entry = world.journal["task", task_id, 0]
                 assert isinstance(entry, ProofMade)
                 assert entry.proof == proof
+                task = world.tasks.get(task_id)
+                if task is not None and task.commit_first:
+                    assert task.commitment == COMMITMENTS.commitment(task_id, proof), "revealed before the commit"
+                    assert task.committed_height < world.height + 1
+                    assert salt == COMMITMENTS.salt(task_id)
+                else:
+                    assert task is None or salt == b""
             case ReportFailure(task_id):
                 assert isinstance(world.journal["task", task_id, 0], WorkFailed)
             case CommitVote(task_id, round_, commitment):
@@ -202,9 +250,11 @@ class ProverMachine(RuleBasedStateMachine):
                 assert salt == BALLOTS.salt(task_id, round_)
                 seat = world.seats.get((task_id, round_))
                 assert seat is None or BALLOTS.commitment(task_id, round_, verdict) == seat.commitment
-            case AcceptTask() | DeclineTask() | Warn():
+            case AcceptTask(task_id) | DeclineTask(task_id):
+                assert task_id not in world.tests, "a test is nothing to accept or decline"
+            case Prefetch() | Inquire() | Warn() | RequestTest():
                 pass
-        if isinstance(effect, AcceptTask | DeclineTask | SubmitProof | ReportFailure | CommitVote | RevealVote):
+        if isinstance(effect, Entry):
             world.mempool[effect.ref] = effect
 
     def _busy_with(self, key: JobKey) -> bool:
@@ -225,20 +275,51 @@ class ProverMachine(RuleBasedStateMachine):
             case ProofMade(task_id) | WorkFailed(task_id):
                 assert ("task", task_id, 0) not in journal, "a finished task was done again"
                 journal["task", task_id, 0] = entry
+                if isinstance(entry, ProofMade):
+                    self.world.bundles[task_id] = entry.proof
 
     # The chain.
 
-    @rule(cpu_millis=st.sampled_from([500, 1500, 3000, 5000]), window=st.integers(1, 4), accepted=st.booleans())
-    def a_task_is_assigned(self, cpu_millis: int, window: int, accepted: bool) -> None:
-        accept_by = self.world.height + window
+    @rule(
+        cpu_millis=st.sampled_from([500, 1500, 3000, 5000]),
+        window=st.integers(1, 4),
+        accepted=st.booleans(),
+        commit_first=st.booleans(),
+    )
+    def a_task_is_assigned(self, cpu_millis: int, window: int, accepted: bool, commit_first: bool) -> None:
+        world = self.world
         # An accept of a life before this one may have landed.
-        self.world.tasks[self.next_task] = ChainTask(cpu_millis, accept_by, accepted and cpu_millis > 3000)
+        early = accepted and cpu_millis > 3000
+        deadline_ms = world.height * BLOCK_MS + 90_000
+        world.tasks[self.next_task] = ChainTask(
+            cpu_millis, world.height + window, early, commit_first, deadline_ms=deadline_ms
+        )
         self.next_task += 1
 
-    @rule(window=st.integers(1, 30))
-    def a_seat_is_drawn(self, window: int) -> None:
-        self.world.seats[self.next_task, 1] = ChainSeat((self.world.height + window) * BLOCK_MS)
+    @precondition(lambda self: not self.world.tasks)
+    @rule(cpu_millis=st.sampled_from([500, 4000, 6000]))
+    def a_capacity_test_begins(self, cpu_millis: int) -> None:
+        world = self.world
+        deadline_ms = world.height * BLOCK_MS + 25_000
+        world.tasks[self.next_task] = ChainTask(cpu_millis, 0, accepted=True, is_test=True, deadline_ms=deadline_ms)
+        world.tests.add(self.next_task)
         self.next_task += 1
+
+    @rule(window=st.integers(1, 30), rounds=st.integers(1, 3))
+    def seats_are_drawn(self, window: int, rounds: int) -> None:
+        """One proof of a task each, all judged at the same time."""
+        for round_ in range(1, rounds + 1):
+            deadline_ms = (self.world.height + window + round_ - 1) * BLOCK_MS
+            self.world.seats[self.next_task, round_] = ChainSeat(deadline_ms)
+        self.next_task += 1
+
+    @rule(declines_left=st.integers(0, 1), may_ask=st.booleans())
+    def the_standing_is_reported(self, declines_left: int, may_ask: bool) -> None:
+        self.tell(StandingReported(standing(declines_left=declines_left, may_request_test_ms=int(may_ask))))
+
+    @rule(cached=st.booleans(), bytes_per_s=st.sampled_from([1, 1000, 1 << 30]))
+    def transfers_become(self, cached: bool, bytes_per_s: int) -> None:
+        self.world.transfers = Transfers(frozenset({IMAGE.key} if cached else ()), bytes_per_s)
 
     @rule(count=st.integers(1, 4))
     def blocks_pass_and_are_reported(self, count: int) -> None:
@@ -282,17 +363,30 @@ class ProverMachine(RuleBasedStateMachine):
             late = self.world.height * BLOCK_MS > seat.deadline_ms
             seat.closed = seat.closed or late or bool(seat.commitment)
 
-    def _land(self, ref: EntryRef) -> None:
+    def _land(self, ref: EntryRef) -> None:  # noqa: C901, PLR0912 - one arm a message, nothing else
         world = self.world
         entry = world.mempool.pop(ref)
         match entry:
             case AcceptTask(task_id):
-                if task_id in world.tasks:
+                if task_id in world.tasks and not world.tasks[task_id].accepted:
                     world.tasks[task_id].accepted = True
+                    world.tasks[task_id].deadline_ms = world.height * BLOCK_MS + 90_000
             case DeclineTask(task_id):
                 if task_id in world.tasks and not world.tasks[task_id].accepted:
                     del world.tasks[task_id]
-            case SubmitProof(task_id) | ReportFailure(task_id):
+            case CommitProof(task_id, commitment):
+                task = world.tasks.get(task_id)
+                if task is not None and task.accepted and not task.commitment:
+                    task.commitment, task.committed_height = commitment, world.height
+            case SubmitProof(task_id, proof):
+                task = world.tasks.get(task_id)
+                if task is not None and task.accepted:
+                    if task.commit_first:
+                        assert task.committed_height < world.height, "a reveal in the block of its commit"
+                        assert task.commitment == COMMITMENTS.commitment(task_id, proof)
+                    del world.tasks[task_id]
+                    world.done.add(task_id)
+            case ReportFailure(task_id):
                 if task_id in world.tasks and world.tasks[task_id].accepted:
                     del world.tasks[task_id]
                     world.done.add(task_id)
@@ -330,6 +424,13 @@ class ProverMachine(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.world.packing)))
         self.world.packing.discard(key)
         self.tell(PackFailed(key, "nothing there") if fails else ProofStored(key, self._proof(key)))
+
+    @precondition(lambda self: self.world.stopping)
+    @rule(data=st.data())
+    def a_cancelled_container_is_gone(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.world.stopping)))
+        del self.world.stopping[key]
+        self.tell(Stopped(key))
 
     @rule()
     def all_jobs_succeed(self) -> None:
@@ -372,13 +473,30 @@ class ProverMachine(RuleBasedStateMachine):
         for event in late:
             assert not any(isinstance(effect, Journal | RunJob | FetchFiles) for effect in self.machine.handle(event))
 
-    @rule()
-    def the_daemon_is_killed_and_started_again(self) -> None:
+    @rule(journal_lost=st.booleans())
+    def the_daemon_is_killed_and_started_again(self, journal_lost: bool) -> None:
+        self._restart(journal_lost=journal_lost)
+
+    @rule(effects=st.integers(0, 3))
+    def the_daemon_will_be_killed_while_it_acts(self, effects: int) -> None:
+        """The next list of effects is performed only so far."""
+        self.dies_after = effects
+
+    def _restart(self, *, journal_lost: bool) -> None:
         world = self.world
+        self.dies_after = None
         world.fetching.clear()
         world.running.clear()
+        world.stopping.clear()
         world.packing.clear()
         world.finished.clear()
+        if journal_lost:
+            # The bundles are still in the store, with the numbers of their tasks. Verdicts aren't lost here: whoever
+            # loses one before its commitment is on chain may vote otherwise.
+            world.journal = {key: entry for key, entry in world.journal.items() if key[0] == "vote"}
+            world.journal |= {
+                ("task", task_id, 0): ProofMade(task_id, proof) for task_id, proof in world.bundles.items()
+            }
         self.machine = self._new_machine()
         self.draining = False
         self.tell(Restarted(tuple(world.journal.values())))
@@ -394,15 +512,15 @@ class ProverMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_more_runs_than_there_are_resources_for(self) -> None:
+        world = self.world
+        dying = {key: spec for key, spec in world.stopping.items() if spec is not None}
+        proving = {key: spec for key, spec in (world.running | dying).items() if key.role is Role.PROVE}
         held = Resources(0, 0)
-        verifiers = 0
-        for key, spec in self.world.running.items():
-            if key.role is Role.PROVE:
-                held += spec.resources
-            else:
-                verifiers += 1
-        assert held.shortage(CAPACITY) is None
-        assert verifiers <= PARALLEL
+        for spec in proving.values():
+            held += spec.resources
+        alone = len(proving) == 1 and {key.task_id for key in proving} <= world.tests
+        assert held.shortage(CAPACITY) is None or alone
+        assert sum(key.role is Role.VERIFY for key in world.running) <= PARALLEL
 
     def teardown(self) -> None:
         """From wherever it got to, with nothing going wrong any more, everything ends."""
@@ -415,6 +533,9 @@ class ProverMachine(RuleBasedStateMachine):
                 if seat.closed and not seat.commitment:
                     del self.world.seats[seat_id]
             self.tell(self.world.report())
+            for key in sorted(self.world.stopping):
+                del self.world.stopping[key]
+                self.tell(Stopped(key))
             self.all_jobs_succeed()
             for ref in list(self.world.mempool):
                 self._land(ref)
