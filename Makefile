@@ -10,7 +10,8 @@ OURS := $(SOURCES) scripts hatch_build.py conftest.py tests $(wildcard benchmark
 .PHONY: help setup protos demo test check bench localnet lock clean distclean
 
 help:
-	@echo "make demo      one real proof, end to end, on a local network (KEEP=1 leaves it running)"
+	@echo "make demo      one real proof, end to end, on a local network (KEEP=1 leaves it running; FAULTS=1 goes on"
+	@echo "               with a prover that is killed at work, and its fallback)"
 	@echo "make test      all tests, with real CometBFT and real containers"
 	@echo "make check     format, lint, types, import rules, and the fast tests"
 	@echo "make localnet  a local network that stays up; .venv/bin/mill localnet stop ends it"

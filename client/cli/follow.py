@@ -33,8 +33,8 @@ async def finish_task(settings: Settings, client: MillClient, task_id: int, outp
 
     Raises :class:`TaskWithoutProof` unless its proof was found valid.
     """
-    limit_s = (await client.task(task_id)).task.task.time_limit_s
-    await show_steps(client.watch_task(task_id), limit_s)
+    task = (await client.task(task_id)).task.task
+    await show_steps(client.watch_task(task_id), task.time_limit_s + task.transfer_ms // 1_000)
     answer = await client.task(task_id)
     files = await client.fetch_proof(task_id, output) if output and _is_done(answer) else ()
     data = await plain_task(client, answer)
@@ -48,12 +48,12 @@ async def finish_task(settings: Settings, client: MillClient, task_id: int, outp
         raise TaskWithoutProof(f"task {task_id} ended {status_label(progress.status)}: {progress.reason}")
 
 
-async def show_steps(steps: AsyncIterator[Step], time_limit_s: int) -> None:
-    """Prints steps as they happen, on stderr, and how long the last prover has been running of ``time_limit_s``."""
+async def show_steps(steps: AsyncIterator[Step], allowed_s: int) -> None:
+    """Prints steps as they happen, on stderr, and how long the last prover has been running of ``allowed_s``."""
     if is_terminal():
         console = Console(stderr=True)
         with Live(Spinner("dots", "waiting for the chain"), console=console, transient=True) as live:
-            async for line, is_step in _lines(steps, time_limit_s):
+            async for line, is_step in _lines(steps, allowed_s):
                 if is_step:
                     console.print(line, highlight=False, markup=False, soft_wrap=True)
                     live.update(Spinner("dots", "waiting for what comes next"))
@@ -61,14 +61,14 @@ async def show_steps(steps: AsyncIterator[Step], time_limit_s: int) -> None:
                     live.update(Spinner("dots", line))
         return
     shown = 0
-    async for line, is_step in _lines(steps, time_limit_s):
+    async for line, is_step in _lines(steps, allowed_s):
         # Where lines stay, one for each tick is too many.
         shown = 0 if is_step else shown + 1
         if is_step or shown % _TICKS_A_LINE == 1:
             progress_line(line)
 
 
-async def _lines(steps: AsyncIterator[Step], time_limit_s: int) -> AsyncIterator[tuple[str, bool]]:
+async def _lines(steps: AsyncIterator[Step], allowed_s: int) -> AsyncIterator[tuple[str, bool]]:
     """A line for each step (True), and while provers run one for each tick between them (False)."""
     begun_ms: list[int] = []
     following = aiter(steps)
@@ -78,7 +78,7 @@ async def _lines(steps: AsyncIterator[Step], time_limit_s: int) -> AsyncIterator
             done, _ = await asyncio.wait((upcoming,), timeout=_TICK_S if begun_ms else None)
             if not done:
                 elapsed_s = max(0.0, time.time() - begun_ms[-1] / 1000)
-                yield f"{'':<40}{'running':<{_NAME_WIDTH}} {elapsed_s:.0f} s of {time_limit_s} s at most", False
+                yield f"{'':<40}{'running':<{_NAME_WIDTH}} {elapsed_s:.0f} s of {allowed_s} s at most", False
                 continue
             step = upcoming.result()
             if step is None:
