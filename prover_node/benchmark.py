@@ -15,8 +15,10 @@ from prover_node.duties import Resources
 TRIES_MAX = 5
 # A claim that is beyond the machine is let run longer, to learn by how much.
 PATIENCE = 4
-# Less than this gained by claiming less, and it isn't the claim that takes the time.
-_GAIN_PERCENT = 10
+# Claiming less gained less than this share of the cut: then it isn't the claim that takes the time.
+_GAIN_SHARE = 4
+# A little less than in proportion, since a part of the time is always the same.
+_CAUTION_PERCENT = 95
 _STEP_MILLIS = 100
 _STEP_BYTES = 64 << 20
 _LEAST = Resources(_STEP_MILLIS, 128 << 20, 0)
@@ -93,7 +95,7 @@ def _less(trial: Trial, target_ms: int) -> Resources | None:
         # Out of memory, or ended by a limit that is far beyond any test's.
         share, all_of_it = 50, True
     else:
-        share, all_of_it = max(100 * target_ms // trial.wall_ms, 10), 2 * trial.fill_ms > trial.wall_ms
+        share, all_of_it = max(_CAUTION_PERCENT * target_ms // trial.wall_ms, 10), 2 * trial.fill_ms > trial.wall_ms
     memory = claim.memory_bytes * share // 100 // _STEP_BYTES * _STEP_BYTES if all_of_it else claim.memory_bytes
     smaller = Resources(
         max(claim.cpu_millis * share // 100 // _STEP_MILLIS * _STEP_MILLIS, _LEAST.cpu_millis),
@@ -106,7 +108,13 @@ def _less(trial: Trial, target_ms: int) -> Resources | None:
 def _gained_nothing(trials: list[Trial]) -> bool:
     if len(trials) < 2 or trials[-1].problem or trials[-2].problem:
         return False
-    return 100 * trials[-1].wall_ms > (100 - _GAIN_PERCENT) * trials[-2].wall_ms
+    before, after = trials[-2:]
+    cut = 100 - min(
+        100 * after.claim.cpu_millis // before.claim.cpu_millis,
+        100 * after.claim.memory_bytes // before.claim.memory_bytes,
+    )
+    gained = 100 - 100 * after.wall_ms // max(before.wall_ms, 1)
+    return _GAIN_SHARE * gained < cut
 
 
 def _too_slow(trial: Trial, target_ms: int) -> str:
