@@ -26,6 +26,7 @@ from client.life_step import Rank, Step
 from client.life_votes import attempts_of
 
 _FINDER = "finder"
+_VOTERS = ("voter", _FINDER)
 _ROLES = {
     PAYOUT_KIND_PROVER_REWARD: "prover",
     PAYOUT_KIND_VERIFIER_REWARD: "voter",
@@ -33,8 +34,8 @@ _ROLES = {
 }
 _FOR_WHAT = {
     "prover": "for a valid proof",
-    "voter": "for finding the proof valid",
-    _FINDER: "for finding the first proof invalid",
+    "voter": "with the verdict",
+    _FINDER: "that found the first proof invalid",
     "elapsed": "for the time that it had worked",
 }
 
@@ -148,7 +149,7 @@ def _grouped(found: Sequence[Payment]) -> list[tuple[Payment, int]]:
     """Voters who got the same are told together: the first's payment, and how many there were."""
     groups: dict[Payment, tuple[Payment, int]] = {}
     for one in found:
-        key = replace(one, recipient="") if one.role in ("voter", _FINDER) else one
+        key = replace(one, recipient="") if one.role in _VOTERS else one
         first, count = groups.get(key, (one, 0))
         groups[key] = (first, count + 1)
     return list(groups.values())
@@ -156,6 +157,7 @@ def _grouped(found: Sequence[Payment]) -> list[tuple[Payment, int]]:
 
 def _describe_payment(one: Payment, votes: int) -> str:
     to = f"for each of {votes} votes" if votes > 1 else f"to {one.recipient}"
+    to += " for a vote" if votes == 1 and one.role in _VOTERS else ""
     text = f"{_mill(one.umill + one.compensation + one.subsidy)} {to} {_FOR_WHAT[one.role]}"
     parts = {
         f"for {format_amount(one.ucredit, UCREDIT)} of the fee": one.umill,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from proofmill.task.v1.state_pb2 import (
@@ -21,7 +20,6 @@ from proofmill.task.v1.tx_pb2 import Decline, MsgCancelTask, MsgDeclineTasks, Ms
 
 from chain import schema
 from chain.params import default_params
-from client.life import task_life
 from client.life_money import earnings
 from tests.support.life import (
     accept,
@@ -41,45 +39,12 @@ from tests.support.life import (
     task_of,
 )
 from tests.support.network import ALICE, MILL, Network, make_genesis, node_key, operator_key
+from tests.support.watched import Watched
 
 if TYPE_CHECKING:
     from proofmill.genesis.v1.genesis_pb2 import Genesis
 
-    from client.life_step import Step
-
 ANSWER = {VERDICT_VALID: "valid", VERDICT_INVALID: "invalid", VERDICT_INCONCLUSIVE: "inconclusive"}
-
-
-@dataclass
-class Watched(Network):
-    """A network that is looked at after each block: what was told of a task must stay, and only grow at its end."""
-
-    told: dict[int, tuple[Step, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def watch(cls, genesis: Genesis) -> Watched:
-        network = cls.start(genesis)
-        assert isinstance(network, Watched)
-        return network
-
-    def next_block(self, **changes: Any) -> Any:
-        results = super().next_block(**changes)
-        for task_id in list(schema.TASKS.keys(self.values)):
-            before, life = self.told.get(task_id, ()), task_life(task_of(self, task_id))
-            assert life[: len(before)] == before
-            self.told[task_id] = life
-        return results
-
-    def names(self, task_id: int = 1) -> list[str]:
-        return [step.name for step in self.told[task_id]]
-
-    def text(self, name: str, task_id: int = 1) -> str:
-        """Of the only step of that name."""
-        (found,) = self.texts(name, task_id)
-        return found
-
-    def texts(self, name: str, task_id: int = 1) -> list[str]:
-        return [step.text for step in self.told[task_id] if step.name == name]
 
 
 @pytest.fixture
@@ -254,7 +219,7 @@ def test_an_invalid_proof_and_those_who_found_it(network: Watched) -> None:
     assert all(one.endswith("to the network pool") for one in slashed)
     prove_fallback(network, 1)
     agree(network, VERDICT_VALID)
-    assert any("for finding the first proof invalid" in one for one in network.texts("paid"))
+    assert any("that found the first proof invalid" in one for one in network.texts("paid"))
     assert "its proof was found invalid" in network.texts("slashed")[-1]
     check_earnings(network)
 
