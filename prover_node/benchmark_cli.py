@@ -29,9 +29,8 @@ from prover_node.detection import detected_resources
 from prover_node.duties import Resources
 from prover_node.home import Home
 from prover_node.local_run import LocalRun
-from prover_node.public_http import FetchPolicy
 from prover_node.runner.base import Reason, Runner, RunnerError
-from prover_node.settings import Settings
+from prover_node.settings import FetchSettings, Settings
 from prover_node.start import open_runner
 
 # Whose test it is changes the work's content, not its amount.
@@ -161,8 +160,7 @@ def benchmark(
 async def _run(request: _Request) -> tuple[Findings, _Bench]:
     with tempfile.TemporaryDirectory(prefix="mill-benchmark-") as name:
         folder, settings, claim = Path(name), request.settings, request.claim
-        private = settings is not None and settings.fetch.allow_private_urls
-        program = await _program(request.directory, request.limit_s, request.url, folder, FetchPolicy(private))
+        program = await _program(request, folder)
         runner, why = await open_runner(request.runner, f"bench-{folder.name[-8:]}", folder / "runner")
         try:
             for sentence in filter(None, (why, *runner.unenforced())):
@@ -188,20 +186,20 @@ def _larger(claim: Resources, found: Resources, gpus: int) -> Resources:
     )
 
 
-async def _program(
-    directory: Path | None, limit_s: int | None, url: str | None, folder: Path, policy: FetchPolicy
-) -> _Program:
+async def _program(request: _Request, folder: Path) -> _Program:
+    directory, limit_s, url = request.directory, request.limit_s, request.url
     if directory is not None and limit_s is not None:
         return _Program(directory, read_program(directory), limit_s)
     if directory is not None:
         return _Program(directory, read_program(directory), await _chain_limit_s(url))
     if url is None:
         raise InvalidInput("name a --program, or a chain by --node or a prover's --home whose program is to be run")
+    fetch = request.settings.fetch if request.settings else FetchSettings()
     async with MillClient(url) as client:
         params = await client.params()
         if not params.capacity_program:
             raise InvalidInput("this chain has no capacity program yet, so nobody is tested: name a --program")
-        built = await fetch_program(client, params.capacity_program, folder / "blobs", policy)
+        built = await fetch_program(client, params.capacity_program, folder / "blobs", fetch)
         return _Program(folder, built, limit_s or params.capacity_time_limit_s)
 
 

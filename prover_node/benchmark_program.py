@@ -15,23 +15,23 @@ from prover_node.duties import FileRef
 from prover_node.fetcher import Fetcher, FetchError
 from prover_node.job_files import archive_sha256
 from prover_node.public_http import FetchPolicy
+from prover_node.settings import FetchSettings
 from prover_node.storage import BlobStore, StoreError
 
-_PATIENCE_S = 20.0
 _STORE_BYTES = 1 << 36
 
 
-async def fetch_program(queries: Queries, program_id: bytes, folder: Path, policy: FetchPolicy) -> BuiltProgram:
+async def fetch_program(queries: Queries, program_id: bytes, folder: Path, fetch: FetchSettings) -> BuiltProgram:
     """The chain's program, with its images below ``folder``; raises ClientError if it can't be had."""
     spec = (await queries.program(program_id.hex())).spec
     if spec.assets:
         raise InvalidInput("the chain's capacity program has assets, which a benchmark can't fetch: name a --program")
     store = BlobStore(folder, _STORE_BYTES)
     prover, verifier, *_ = program_files(spec)
-    async with Fetcher(store, policy) as fetcher:
+    async with Fetcher(store, FetchPolicy(fetch.allow_private_urls)) as fetcher:
         for ref in (prover, verifier):
             try:
-                await fetcher.fetch(ref, _PATIENCE_S)
+                await fetcher.fetch(ref, fetch.patience_s)
             except (FetchError, StoreError) as error:
                 raise ClientError(f"the chain's capacity program can't be had: {error}") from error
     return _built(spec, _image(spec.prover, prover, store), _image(spec.verifier, verifier, store))

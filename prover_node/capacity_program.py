@@ -15,7 +15,7 @@ from prover_node.job_files import archive_sha256
 from prover_node.runner.base import Runner, RunnerError
 from prover_node.storage import BlobStore, StoreError
 
-_LOOK_AGAIN_S = 600
+_LOOK_AGAIN_S = 60
 _TRY_AGAIN_S = 30
 
 log = structlog.get_logger("prover.capacity")
