@@ -149,9 +149,10 @@ def test_a_localnet_does_not_move_into_a_folder_with_other_things(
 
 
 def test_a_taken_port_is_named_before_anything_is_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", Ports.of(1, 22_000).rest)) as taken:
+    # All ports stay below those that the kernel hands out to clients of other tests.
+    with socket.create_server(("127.0.0.1", Ports.of(1, 5_950).rest)) as taken:
         port = taken.getsockname()[1]
-        assert run(["localnet", "start", "--home", str(tmp_path / "net"), "--port-offset", "22000"]) == 1
+        assert run(["localnet", "start", "--home", str(tmp_path / "net"), "--port-offset", "5950"]) == 1
     said = capsys.readouterr().err
     assert f"port {port} is taken" in said
     assert "--port-offset" in said
