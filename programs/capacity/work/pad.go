@@ -8,7 +8,7 @@ import (
 
 // A pad is one unit of the memory to hold: small enough for a core's second
 // cache while it is filled, large enough that filling it again takes as long as
-// some fifteen segments.
+// some thirty segments.
 const (
 	wordBytes  = 8
 	blockWords = 128

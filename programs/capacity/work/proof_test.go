@@ -74,8 +74,8 @@ func TestKnownProofs(t *testing.T) {
 		size   Size
 		digest string
 	}{
-		"cores": {small, "0206213c310359e389b01d5643d70e6073316fee61a9450be45514d815d50e9a"},
-		"GPUs":  {smallWithGPU, "6a7389ee0aeede1562edd934948a408622571ade2f2bbb5578249000daac1831"},
+		"cores": {small, "dbc6a72f3ccf468d053aeadcb2a476ee4fde0805ef4596be7bd8c3b570ec9e68"},
+		"GPUs":  {smallWithGPU, "c98252a197475bf93867b647ce7682e4bf8d6c36121e720915a6cc23f8cfebe8"},
 	} {
 		digest := sha256.Sum256(mustProve(t, test.size))
 		if hex.EncodeToString(digest[:]) != test.digest {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/bits"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,9 +14,8 @@ import (
 )
 
 // Prove does the work and returns the proof, and how long filling the memory
-// took. It runs one thread a lane, and reports each part when it is done.
+// took. Each lane is one goroutine; each part is reported when it is done.
 func Prove(seed Seed, size Size, report func(string)) ([]byte, time.Duration, error) {
-	runtime.GOMAXPROCS(size.Lanes)
 	started := time.Now()
 	done := func(part string) time.Duration {
 		took := time.Since(started)
@@ -49,9 +47,9 @@ func Prove(seed Seed, size Size, report func(string)) ([]byte, time.Duration, er
 
 // laneTree is the tree of all lanes' states.
 func laneTree(seed Seed, size Size, pads []pad) *tree {
-	// Some tenths of a second's work are done again to open the tree, by all
-	// lanes together: many have larger chunks.
-	chunkLevel := min(4+bits.Len(uint(size.Lanes)), maxChunkLevel)
+	// Opening the tree means to compute 256 chunks again. Of some 2^15 chunks that
+	// is a hundredth of the work.
+	chunkLevel := max(1, min(bits.Len64(size.laneLeaves())-15, maxChunkLevel))
 	return newTree(size.Lanes, size.Segments, size.Lanes, chunkLevel, func(index uint64, before hash) hash {
 		if index%uint64(size.Segments) == 0 {
 			before = laneStart(seed, index/uint64(size.Segments))
@@ -110,7 +108,7 @@ func parallel(workers, count int, do func(int)) {
 }
 
 // maxChunkLevel is the height of the largest part of a tree that isn't kept.
-const maxChunkLevel = 10
+const maxChunkLevel = 11
 
 // tree is a Merkle tree whose lowest levels are computed again when they are
 // opened: all of them would take more memory than some claims have. Its leaves

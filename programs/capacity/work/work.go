@@ -9,18 +9,19 @@ package work
 import "proofmill/programs/capacity/challenge"
 
 // Calibration. A reference core is one core of an AMD EPYC of the Zen 4
-// generation at about 3.5 GHz, with no hyperthread beside it at work. On it a
-// claim of any size takes about 12.5 s, of the 20 s that the network allows.
-// Other bytes here are another program.
+// generation at 3.6 GHz, with no other hyperthread at work on it. There a claim
+// of any size takes 12.6 s, of the 20 s that the network allows.
+// Other numbers here are another program.
 const (
-	// segmentsPerCore is what a reference core does in its time: 28.5 µs each.
-	segmentsPerCore = 440_000
-	// segmentsPerPad is what filling one pad counts, its page faults included:
-	// 0.5 ms, or half a second a GiB.
-	segmentsPerPad = 18
-	// minChainShare of the time is for the chains, however large the memory. Up
-	// to 18 GiB a core filling fits into the rest; above, the whole takes longer.
-	minChainShare = 4 // a quarter
+	// segmentsPerCore is what a reference core does in its time, at 15.7 µs each.
+	segmentsPerCore = 790_000
+	// segmentsPerPad is what filling one pad counts for: 0.45 ms, and another
+	// 0.25 ms of page faults. That is 0.7 s a GiB.
+	segmentsPerPad = 45
+	// A share of the time is for the chains, however large the memory: one in
+	// minChainShare. Up to 13 GiB a core, filling fits into the rest; with more
+	// memory the whole takes longer.
+	minChainShare = 4
 
 	// The container must live inside the claimed memory. What isn't pads is for
 	// the Go runtime, the kernel's page tables and the tree.
@@ -28,7 +29,7 @@ const (
 	overheadShare = 16 // and a sixteenth
 
 	// rounds of mixing in a segment.
-	rounds = 4096
+	rounds = 2048
 
 	// A GPU's share: 3.4e12 rounds of eight 32-bit multiply-adds and rotations.
 	gpuLeaves = 1 << 25
@@ -41,7 +42,7 @@ const (
 )
 
 // segmentStep is what a lane's segments are a multiple of, so that the prover
-// may keep one node of its tree for 2, 4, … 1024 leaves.
+// may keep one node of its tree for 2, 4, … 2048 leaves.
 const segmentStep = 1 << maxChunkLevel
 
 // Size is the amount of work, a function of the claim alone.

@@ -13,13 +13,13 @@ func TestSizeOf(t *testing.T) {
 		millis, memory       int64
 		lanes, segments, pad int
 	}{
-		{1000, 256 << 20, 1, 437248, 176},
-		{500, 256 << 20, 1, 217088, 176},
-		{1500, 4 * gib, 2, 296960, 3776},
-		{4000, 8 * gib, 4, 406528, 7616},
-		{1000, 64 * gib, 1, 110592, 61376},
-		{100, 128 << 20, 1, 43008, 56},
-		{1024000, 4096 * gib, 1024, 371712, 3932096},
+		{1000, 256 << 20, 1, 782336, 176},
+		{500, 256 << 20, 1, 389120, 176},
+		{1500, 4 * gib, 2, 507904, 3776},
+		{4000, 8 * gib, 4, 704512, 7616},
+		{1000, 64 * gib, 1, 198656, 61376},
+		{100, 128 << 20, 1, 77824, 56},
+		{1024000, 4096 * gib, 1024, 618496, 3932096},
 	} {
 		size := SizeOf(challenge.Challenge{CPUMillis: test.millis, MemoryBytes: test.memory})
 		if size.Lanes != test.lanes || size.Segments != test.segments || size.Pads != test.pad {

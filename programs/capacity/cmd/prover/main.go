@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"proofmill/programs/capacity/challenge"
@@ -35,6 +36,7 @@ func prove(inputDir, outputDir string, sizeOf func(challenge.Challenge) work.Siz
 		return exitChallenge, fmt.Errorf("the challenge can't be read: %w", err)
 	}
 	size := sizeOf(claim)
+	runtime.GOMAXPROCS(size.Lanes)
 	say("claim: %d millicores, %d MiB, %d GPUs", claim.CPUMillis, claim.MemoryBytes>>20, claim.GPUs)
 	say("%d lanes of %d segments, %d MiB in pads", size.Lanes, size.Segments, size.Pads*work.PadBytes>>20)
 	if size.GPUs > 0 {

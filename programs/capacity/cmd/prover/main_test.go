@@ -15,7 +15,7 @@ const claim = `{"beacon":"000000000000000000000000000000000000000000000000000000
 
 func size(pads int) func(challenge.Challenge) work.Size {
 	return func(challenge.Challenge) work.Size {
-		return work.Size{Lanes: 1, Segments: 1024, Rounds: 1, Pads: pads, Checks: 8}
+		return work.Size{Lanes: 1, Segments: 2048, Rounds: 1, Pads: pads, Checks: 8}
 	}
 }
 

@@ -15,7 +15,7 @@ const claim = `{"beacon":"000000000000000000000000000000000000000000000000000000
 	`"prover":"mill1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqq","cpu_millis":1000,"memory_bytes":268435456,"gpus":0}`
 
 func small(challenge.Challenge) work.Size {
-	return work.Size{Lanes: 1, Segments: 1024, Rounds: 1, Pads: 2, Checks: 8}
+	return work.Size{Lanes: 1, Segments: 2048, Rounds: 1, Pads: 2, Checks: 8}
 }
 
 func directory(t *testing.T, name string, content []byte) string {
