@@ -11,22 +11,26 @@ from pathlib import Path
 import pytest
 from google.protobuf.message import Message
 from proofmill.program.v1.state_pb2 import Image, ProgramSpec
+from proofmill.prover.v1.state_pb2 import TEST_RESULT_PASSED
+from proofmill.prover.v1.tx_pb2 import MsgUpdateProver
 from proofmill.task.v1 import state_pb2 as task_state
 from proofmill.task.v1.query_pb2 import QueryTaskResponse
 from proofmill.task.v1.state_pb2 import Input, Proof
 from proofmill.task.v1.tx_pb2 import MsgAcceptTasks, MsgRunTaskResponse, MsgSubmitProofs, ProofEntry
 from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, Resources
 
-from client.messages import run_task
+from chain import schema
+from client.messages import cancel_task, run_task, send, update_params
 from client.registry_image import registry_image
 from client.sdk import MillClient
 from client.wallet import TxOutcome
+from prover_node.incidents import read_incidents
 from tests.support.behave_program import build_behave
 from tests.support.docker_registry import DockerRegistry, NoRegistryError, docker_registry
 from tests.support.engine import Engine
 from tests.support.groth16 import Groth16, build_groth16
 from tests.support.image_archives import directory, file, image_config, link, oci_layout, special, tar
-from tests.support.network import ALICE, DEPLOYER, Key, node_key
+from tests.support.network import ALICE, AUTHORITY, DEPLOYER, MILL, Key, node_key, operator_key
 from tests.support.prover_nodes import ProverNodes, processes_of
 
 MIB = 1 << 20
@@ -87,7 +91,8 @@ class Bench:
         *inputs: Input,
         time_limit_s: int = 60,
         cpu_millis: int = 1_000,
-        memory: int = 256 * MIB,
+        redundancy: int = 1,
+        queue_timeout_s: int = 600,
     ) -> int:
         message = run_task(
             ALICE.address,
@@ -96,6 +101,8 @@ class Bench:
             resources=Resources(cpu_millis=cpu_millis, memory_bytes=256 * MIB),
             time_limit_s=time_limit_s,
             max_fee=10_000_000,
+            redundancy=redundancy,
+            queue_timeout_s=queue_timeout_s,
         )
         return self.send(ALICE, message).response(MsgRunTaskResponse).task_id
 
@@ -107,6 +114,16 @@ def inline(name: str, data: bytes, audience: int = AUDIENCE_BOTH) -> Input:
 
 def verdict(answer: QueryTaskResponse) -> str:
     return task_state.Verdict.Name(answer.task.progress.verdict).removeprefix("VERDICT_")
+
+
+def sandboxes(nodes: ProverNodes) -> list[int]:
+    """Processes that keep the containers of these daemons: their command lines name the node."""
+    return [pid for index in range(nodes.count) for pid in processes_of(node_key(index).address.encode())]
+
+
+def first_verdict(answer: QueryTaskResponse) -> str:
+    """On the first attempt's proof."""
+    return task_state.Verdict.Name(answer.assignments[0].verdict).removeprefix("VERDICT_")
 
 
 def status(answer: QueryTaskResponse) -> str:
@@ -188,7 +205,69 @@ def test_a_daemon_killed_in_any_step_goes_on_where_it_was(bench: Bench, groth16:
         votes = answer.rounds[0].votes
         assert all(vote.revealed_height for vote in votes), f"{step}: {answer}\n{nodes.tails()}"
         assert len(answer.rounds) == 1
-    assert list(processes_of(b"/prover\0")) == []
+    assert sandboxes(bench.nodes) == []
+
+
+COMMIT_STEPS = [r'"a proof was made"', r'"proof commit \d+"', r'"proof \d+"']
+
+
+def test_a_daemon_killed_between_commit_and_reveal_reveals(bench: Bench) -> None:
+    nodes = bench.nodes
+    program_id = bench.behaving("ok")
+    for step in COMMIT_STEPS:
+        since = {index: len(nodes.log(index)) for index in range(nodes.count)}
+        task_id = bench.run(program_id, redundancy=2)
+        victim = nodes.first_to_log(step, since)
+        nodes.kill(victim)
+        nodes.start(victim)
+        answer = nodes.ended(task_id)
+        assert (status(answer), verdict(answer)) == ("DONE", "VALID"), f"{step}: {answer}\n{nodes.tails()}"
+        revealed = [one for one in answer.assignments if one.status == task_state.ASSIGNMENT_STATUS_PROVED]
+        assert revealed
+        assert all(one.commitment and one.committed_height < one.proved_height for one in revealed)
+
+
+def test_a_cancelled_task_is_killed_where_it_runs_and_told_to_the_operator(bench: Bench) -> None:
+    nodes = bench.nodes
+    since = {index: len(nodes.log(index)) for index in range(nodes.count)}
+    task_id = bench.run(bench.behaving("sleep"), time_limit_s=600)
+    prover = nodes.first_to_log(r'"prove-.*"a container starts"', since)
+    nodes.wait(lambda: sandboxes(nodes) != [], "the container runs")
+    bench.send(ALICE, cancel_task(ALICE.address, task_id))
+    nodes.wait(lambda: sandboxes(nodes) == [], "the container is gone")
+    assert status(nodes.task(task_id)) == "CANCELLED"
+
+    def told() -> bool:
+        incidents = read_incidents(nodes.home(prover).incidents)
+        return any(one.kind == "cancelled" and one.task_id == task_id for one in incidents)
+
+    nodes.wait(told, "the operator is told")
+
+
+def test_a_larger_claim_than_the_daemon_is_configured_for_is_tested_and_granted(
+    bwrap: Path, behave: Path, tmp_path: Path
+) -> None:
+    with ProverNodes(tmp_path) as nodes:
+        bench = Bench(nodes, behave)
+        with nodes.node.lock:
+            params = schema.PARAMS.require(nodes.node.network.values)
+        params.capacity_program = bench.behaving("ok")
+        bench.send(AUTHORITY, update_params(AUTHORITY.address, params))
+        operator = operator_key(0)
+        bench.send(ALICE, send(ALICE.address, operator.address, 10 * MILL))
+        claim = Resources(cpu_millis=6_000, memory_bytes=8 << 30)
+        bench.send(operator, MsgUpdateProver(operator=operator.address, resources=claim))
+
+        def granted() -> bool:
+            with nodes.node.lock:
+                prover = schema.PROVERS.require(nodes.node.network.values, operator.raw)
+            return prover.resources == claim and prover.test_result == TEST_RESULT_PASSED
+
+        nodes.wait(granted, "the claim is granted")
+        ready = '"the capacity program is ready"'
+        nodes.wait(
+            lambda: all(nodes.seen(index, ready) for index in range(nodes.count)), "every daemon has the program"
+        )
 
 
 @pytest.mark.parametrize(
@@ -267,8 +346,9 @@ def test_an_input_with_another_hash_is_reported(bench: Bench) -> None:
     url, digest = bench.nodes.publish(b"some input")
     wrong = Input(name="a", urls=[url], sha256=digest[::-1], size=10, audience=AUDIENCE_BOTH)
     answer = bench.nodes.ended(bench.run(bench.behaving("ok"), wrong))
-    assert status(answer) == "FAILED"
-    assert "input a can't be fetched" in answer.task.progress.reason
+    assert (status(answer), answer.task.progress.reason) == ("FAILED", "no prover could get the input")
+    assert sorted(assignment.attempt for assignment in answer.assignments) == [1, 2]
+    assert all("input a can't be fetched" in assignment.reason for assignment in answer.assignments)
 
 
 HOSTILE = {
@@ -286,12 +366,12 @@ HOSTILE = {
 def test_a_hostile_bundle_is_voted_invalid(rogue_bench: Bench, what: str) -> None:
     url, digest = rogue_bench.nodes.publish(HOSTILE[what])
     answer = rogue_proof(rogue_bench, Proof(sha256=digest, size=len(HOSTILE[what]), urls=[url]))
-    assert (status(answer), verdict(answer)) == ("FAILED", "INVALID")
+    assert (status(answer), first_verdict(answer)) == ("UNSERVED", "INVALID")
 
 
 def test_a_bundle_larger_than_any_proof_is_voted_invalid_without_fetching_it(rogue_bench: Bench) -> None:
     answer = rogue_proof(rogue_bench, Proof(sha256=bytes(32), size=1 << 34, urls=["http://127.0.0.1:9/bomb"]))
-    assert (status(answer), verdict(answer)) == ("FAILED", "INVALID")
+    assert (status(answer), first_verdict(answer)) == ("UNSERVED", "INVALID")
 
 
 def test_a_proof_that_nobody_can_fetch_is_not_judged(rogue_bench: Bench) -> None:
@@ -300,9 +380,9 @@ def test_a_proof_that_nobody_can_fetch_is_not_judged(rogue_bench: Bench) -> None
 
 
 def rogue_proof(bench: Bench, proof: Proof) -> QueryTaskResponse:
-    """The end of a task whose prover, the only one with 8 cores, submits ``proof``."""
+    """The end of a task whose prover, the only one with 8 cores, submits ``proof``: so there is no fallback."""
     rogue = node_key(ROGUE)
-    task_id = bench.run(bench.behaving("ok"), cpu_millis=8_000)
+    task_id = bench.run(bench.behaving("ok"), cpu_millis=8_000, queue_timeout_s=5)
     bench.nodes.wait(
         lambda: bench.nodes.task(task_id).task.progress.status == task_state.TASK_STATUS_OFFERED, "the rogue is drawn"
     )
