@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from proofmill.task.v1.query_pb2 import QueryTaskResponse
 from proofmill.task.v1.state_pb2 import (
@@ -11,19 +10,14 @@ from proofmill.task.v1.state_pb2 import (
     ASSIGNMENT_STATUS_TIMED_OUT,
     FAILURE_REASON_INPUT_UNAVAILABLE,
     SLASH_KIND_FAULT,
-    SLASH_KIND_MINORITY,
-    SLASH_KIND_NO_SHOW,
     TASK_STATUS_CANCELLED,
     TASK_STATUS_DONE,
     TASK_STATUS_FAILED,
     TASK_STATUS_UNDECIDED,
     TASK_STATUS_UNSERVED,
     VERDICT_INVALID,
-    VERDICT_UNSPECIFIED,
-    VERDICT_VALID,
     Assignment,
     Slash,
-    SlashKind,
 )
 from proofmill.verification.v1.state_pb2 import Vote
 
@@ -32,7 +26,6 @@ from client.life_step import Rank, Step
 from client.life_votes import attempts_of, verdict_label
 
 FALLBACK = 2
-_OPPOSITES = {VERDICT_VALID: VERDICT_INVALID, VERDICT_INVALID: VERDICT_VALID}
 _WHY_LET_GO = {
     TASK_STATUS_FAILED: "the fallback failed too, so it may be the program's fault",
     TASK_STATUS_UNSERVED: "no fallback prover was there to show whose fault it was",
@@ -41,63 +34,30 @@ _WHY_LET_GO = {
 }
 
 
-@dataclass(frozen=True)
-class ToldSlash:
-    """A slash with what the chain took it for, and in which attempt."""
-
-    slash: Slash
-    attempt: int
-    reason: str
-
-
 def fault_steps(answer: QueryTaskResponse) -> Iterator[Step]:
     """Of slashes, the fallback and those who keep their bonds, in any order."""
     progress = answer.task.progress
     if progress.fallback_height:
         text = f"{progress.fallback_reason}; one more prover is drawn"
         yield Step("fallback", text, progress.fallback_height, 0, 1, Rank.FALLBACK)
-    for told in told_slashes(answer):
-        height = progress.ended_height if told.attempt == progress.attempt else progress.fallback_height
-        text = f"{told.slash.prover} loses {format_amount(told.slash.umill, UMILL)} of its bond: it {told.reason}"
-        text += f"; {_describe_use(told.slash)}"
-        yield Step("slashed", text, height, 0, told.attempt, Rank.SLASHED)
+    for slash in progress.slashes:
+        attempt, reason = _explain_slash(answer, slash)
+        text = f"{slash.prover} loses {format_amount(slash.umill, UMILL)} of its bond: it {reason}"
+        text += f"; {_describe_use(slash)}"
+        yield Step("slashed", text, slash.height, 0, attempt, Rank.SLASHED)
     yield from _let_go_steps(answer)
 
 
-def told_slashes(answer: QueryTaskResponse) -> list[ToldSlash]:
-    """The task's slashes in the order of the chain, each with its reason.
-
-    The state names only kind and prover. Votes are punished attempt by attempt, in the order of the rounds, so walking
-    the votes in that order finds the one that each slash is for. A bond that is empty leaves no slash.
-    """
-    progress = answer.task.progress
-    left = list(progress.slashes)
-    told = []
-    for attempt in range(1, progress.attempt + 1):
-        if attempt == progress.attempt and not progress.ended_height:
-            break
-        for kind, vote, verdict in _punished_votes(answer, attempt):
-            if left and (left[0].kind, left[0].prover) == (kind, vote.voter):
-                told.append(ToldSlash(left.pop(0), attempt, _describe_vote(vote, verdict)))
-    for slash in left:
-        if slash.kind == SLASH_KIND_FAULT:
-            reason = f"failed the task that another prover did ({describe_fault(attempts_of(answer)[slash.prover])})"
-            told.append(ToldSlash(slash, progress.attempt, f"{reason}, and is jailed"))
-    return told
-
-
-def _punished_votes(answer: QueryTaskResponse, attempt: int) -> Iterator[tuple[SlashKind, Vote, int]]:
-    """Votes of an attempt that the chain slashes for, with the final verdict: as `chain.settlement.votes` does it."""
+def _explain_slash(answer: QueryTaskResponse, slash: Slash) -> tuple[int, str]:
+    """In which attempt the chain took it, and for what."""
     assignments = attempts_of(answer)
-    for view in answer.rounds:
-        one = assignments[view.round.prover]
-        if one.attempt != attempt:
-            continue
-        for vote in view.votes:
-            if vote.verdict == VERDICT_UNSPECIFIED:
-                yield SLASH_KIND_NO_SHOW, vote, one.verdict
-            elif vote.verdict == _OPPOSITES.get(one.verdict):
-                yield SLASH_KIND_MINORITY, vote, one.verdict
+    if slash.kind == SLASH_KIND_FAULT:
+        fault = describe_fault(assignments[slash.prover])
+        return answer.task.progress.attempt, f"failed the task that another prover did ({fault}), and is jailed"
+    (view,) = (view for view in answer.rounds if view.round.round == slash.round)
+    (vote,) = (vote for vote in view.votes if vote.voter == slash.prover)
+    judged = assignments[view.round.prover]
+    return judged.attempt, _describe_vote(vote, judged.verdict)
 
 
 def _describe_vote(vote: Vote, verdict: int) -> str:

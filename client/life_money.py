@@ -11,17 +11,17 @@ from proofmill.task.v1.state_pb2 import (
     PAYOUT_KIND_BURN,
     PAYOUT_KIND_COMPENSATION,
     PAYOUT_KIND_ELAPSED,
+    PAYOUT_KIND_FINDER_REWARD,
     PAYOUT_KIND_PROVER_REWARD,
     PAYOUT_KIND_REFUND,
     PAYOUT_KIND_SUBSIDY,
     PAYOUT_KIND_VERIFIER_REWARD,
     TASK_STATUS_DONE,
-    VERDICT_INVALID,
     Payout,
 )
 
 from chain.amount import UCREDIT, UMILL, format_amount
-from client.life_faults import FALLBACK, is_users_fault
+from client.life_faults import is_users_fault
 from client.life_step import Rank, Step
 from client.life_votes import attempts_of
 
@@ -85,40 +85,22 @@ def payment_steps(answer: QueryTaskResponse) -> Iterator[Step]:
 
 
 def split_payouts(answer: QueryTaskResponse) -> tuple[Sequence[Payout], Sequence[Payout]]:
-    """The fallback's refund, if there was one, and all payouts at the end.
-
-    The refund is at most half of the fee; if it was too small to be paid, what comes back at the end is more.
-    """
-    task, progress = answer.task.task, answer.task.progress
-    payouts = list(progress.payouts)
-    begins_with_refund = bool(payouts) and payouts[0].kind == PAYOUT_KIND_REFUND
-    if progress.attempt < FALLBACK or not begins_with_refund or 2 * payouts[0].ucredit > task.fee:
-        return [], payouts
-    return payouts[:1], payouts[1:]
+    """The fallback's refund, if there was one, and all payouts at the end."""
+    progress = answer.task.progress
+    early = [payout for payout in progress.payouts if payout.height == progress.fallback_height]
+    return early, progress.payouts[len(early) :]
 
 
 def payments(answer: QueryTaskResponse) -> list[Payment]:
-    """The payouts to provers, with what belongs together in one: the chain makes them one after the other."""
-    finders = {
-        vote.voter
-        for view in answer.rounds
-        for vote in view.votes
-        if vote.verdict == VERDICT_INVALID and attempts_of(answer)[view.round.prover].attempt < FALLBACK
-    }
+    """The payouts to provers; what belongs to a reward follows it on chain, and is one with it here."""
     found: list[Payment] = []
     for payout in answer.task.progress.payouts:
-        who = payout.recipient
-        same = bool(found) and found[-1].recipient == who
-        if payout.kind in _ROLES:
-            found.append(Payment(_ROLES[payout.kind], who, payout.ucredit, payout.umill))
+        if payout.kind == PAYOUT_KIND_FINDER_REWARD:
+            found.append(Payment(_FINDER, payout.recipient, compensation=payout.umill))
+        elif payout.kind in _ROLES:
+            found.append(Payment(_ROLES[payout.kind], payout.recipient, payout.ucredit, payout.umill))
         elif payout.kind == PAYOUT_KIND_COMPENSATION:
-            if same and not (found[-1].compensation or found[-1].subsidy):
-                found[-1] = replace(found[-1], compensation=payout.umill)
-            else:
-                # A prover of the fallback may have found the first proof invalid, and is paid for its own first.
-                is_prover = who == answer.task.progress.prover and all(one.recipient != who for one in found)
-                role = "prover" if is_prover else _FINDER if who in finders else "voter"
-                found.append(Payment(role, who, compensation=payout.umill))
+            found[-1] = replace(found[-1], compensation=payout.umill)
         elif payout.kind == PAYOUT_KIND_SUBSIDY:
             found[-1] = replace(found[-1], subsidy=payout.umill)
     return found

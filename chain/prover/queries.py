@@ -64,6 +64,8 @@ def query_prover_status(context: QueryContext, request: QueryProverStatusRequest
     declines = count_recent(list(prover.declines_ms), context.time_ms, params.decline_window_ms)
     testing = bool(prover.test_due or prover.test_task_id)
     may_request = prover.status in (PROVER_STATUS_JOINING, PROVER_STATUS_JAILED) and not testing
+    # Who was never tested needn't wait.
+    request_ms = prover.test_ended_ms + params.test_retry_ms if prover.test_ended_ms else context.time_ms
     return QueryProverStatusResponse(
         status=prover.status,
         may_work=prover.status == PROVER_STATUS_ACTIVE and not testing,
@@ -82,7 +84,7 @@ def query_prover_status(context: QueryContext, request: QueryProverStatusRequest
         test_result=prover.test_result,
         test_ended_ms=prover.test_ended_ms,
         next_idle_test_ms=prover.idle_check_ms if params.capacity_program else 0,
-        may_request_test_ms=max(1, prover.test_ended_ms + params.test_retry_ms) if may_request else 0,
+        may_request_test_ms=request_ms if may_request else 0,
         exit_ms=prover.exit_ms,
         next_decline_ms=declines[0] + params.decline_window_ms if declines else 0,
     )

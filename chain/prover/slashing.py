@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 
 def slash(
-    context: Context, task_id: int, progress: Progress, operator: bytes, kind: SlashKind, wanted: int, reason: str
+    context: Context,
+    task_id: int,
+    progress: Progress,
+    operator: bytes,
+    kind: SlashKind,
+    wanted: int,
+    reason: str,
+    round_: int = 0,
 ) -> int:
     """Take up to `wanted` umill; half of it, rounded down, is burned. Returns the other half.
 
@@ -35,7 +42,16 @@ def slash(
     prover.slashed_umill += amount
     schema.PROVERS.set(kv, operator, prover)
     burn_bond(kv, burned)
-    progress.slashes.append(Slash(kind=kind, prover=prover.operator, umill=amount, burned=burned))
+    progress.slashes.append(
+        Slash(
+            kind=kind,
+            prover=prover.operator,
+            umill=amount,
+            burned=burned,
+            height=context.block.height,
+            round=round_,
+        )
+    )
     name = SlashKind.Name(kind).removeprefix("SLASH_KIND_")
     context.emit(EventProverSlashed(operator=prover.operator, task_id=task_id, kind=name, umill=amount))
     if prover.bond < context.params.prover_bond_min:

@@ -9,6 +9,7 @@ from proofmill.task.v1.state_pb2 import (
     PAYOUT_KIND_BURN,
     PAYOUT_KIND_COMPENSATION,
     PAYOUT_KIND_ELAPSED,
+    PAYOUT_KIND_FINDER_REWARD,
     PAYOUT_KIND_PROVER_REWARD,
     PAYOUT_KIND_REFUND,
     PAYOUT_KIND_SUBSIDY,
@@ -45,7 +46,7 @@ def refund(context: Context, task: Task, progress: Progress, ucredit: int) -> No
     """Give a part of the fee back to the user."""
     if ucredit:
         refund_ucredit(context.kv, decode_address(task.user), ucredit)
-        progress.payouts.append(Payout(kind=PAYOUT_KIND_REFUND, recipient=task.user, ucredit=ucredit))
+        _note(context, progress, PAYOUT_KIND_REFUND, task.user, ucredit=ucredit)
 
 
 def burn_rest(context: Context, task: Task, progress: Progress) -> None:
@@ -53,7 +54,7 @@ def burn_rest(context: Context, task: Task, progress: Progress) -> None:
     ucredit = get_escrowed(task, progress)
     if ucredit:
         burn_escrow(context.kv, ucredit)
-        progress.payouts.append(Payout(kind=PAYOUT_KIND_BURN, ucredit=ucredit))
+        _note(context, progress, PAYOUT_KIND_BURN, ucredit=ucredit)
 
 
 def reward(
@@ -68,23 +69,34 @@ def reward(
     if ucredit:
         burn_escrow(kv, ucredit)
         umill = mint_umill(kv, operator, umill_worth(context, task, ucredit))
-        progress.payouts.append(Payout(kind=kind, recipient=recipient, ucredit=ucredit, umill=umill))
     if slashed:
         unbond_umill(kv, operator, slashed)
-        progress.payouts.append(Payout(kind=PAYOUT_KIND_COMPENSATION, recipient=recipient, umill=slashed))
     earned = umill + slashed
+    if kind == PAYOUT_KIND_FINDER_REWARD and slashed:
+        _note(context, progress, kind, recipient, umill=slashed)
+    elif ucredit or slashed:
+        _note(context, progress, kind, recipient, ucredit=ucredit, umill=umill)
+        if slashed:
+            _note(context, progress, PAYOUT_KIND_COMPENSATION, recipient, umill=slashed)
     if kind != PAYOUT_KIND_ELAPSED:
         subsidy = pay_subsidy(kv, operator, earned * context.terms(task).subsidy_bp // BASIS_POINTS)
         if subsidy:
-            progress.payouts.append(Payout(kind=PAYOUT_KIND_SUBSIDY, recipient=recipient, umill=subsidy))
+            _note(context, progress, PAYOUT_KIND_SUBSIDY, recipient, umill=subsidy)
         earned += subsidy
     prover = schema.PROVERS.require(kv, operator)
     prover.earned_umill += earned
     if kind == PAYOUT_KIND_PROVER_REWARD:
         prover.tasks_proved += 1
-    elif kind == PAYOUT_KIND_VERIFIER_REWARD:
+    elif kind in (PAYOUT_KIND_VERIFIER_REWARD, PAYOUT_KIND_FINDER_REWARD):
         prover.votes_rewarded += 1
     schema.PROVERS.set(kv, operator, prover)
+
+
+def _note(
+    context: Context, progress: Progress, kind: PayoutKind, recipient: str = "", *, ucredit: int = 0, umill: int = 0
+) -> None:
+    height = context.block.height
+    progress.payouts.append(Payout(kind=kind, recipient=recipient, ucredit=ucredit, umill=umill, height=height))
 
 
 def finish_task(context: Context, task: Task, progress: Progress, status: TaskStatus, reason: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from proofmill.prover.v1.state_pb2 import TEST_RESULT_PASSED, TEST_RESULT_UNDECIDED
 from proofmill.task.v1.state_pb2 import (
+    PAYOUT_KIND_FINDER_REWARD,
     PAYOUT_KIND_PROVER_REWARD,
     PAYOUT_KIND_VERIFIER_REWARD,
     TASK_STATUS_DONE,
@@ -124,5 +125,5 @@ def _pay_finders(context: Context, task: Task, progress: Progress, available: in
     share = task.fee * context.terms(task).verifier_share_bp // BASIS_POINTS
     each = min(umill_worth(context, task, share), available) // len(finders)
     for operator in finders:
-        reward(context, task, progress, operator, PAYOUT_KIND_VERIFIER_REWARD, 0, each)
+        reward(context, task, progress, operator, PAYOUT_KIND_FINDER_REWARD, 0, each)
     return each * len(finders)

@@ -35,13 +35,13 @@ _OPPOSITES: Final = MappingProxyType({VERDICT_VALID: VERDICT_INVALID, VERDICT_IN
 
 def get_voters_for(kv: KVReader, task_id: int, rows: list[tuple[bytes, Assignment]], verdict: Verdict) -> list[bytes]:
     """Operators who voted for a verdict on proofs of which it became final; once for each vote, in all passes."""
-    return [voter for voter, vote, final in _votes(kv, task_id, rows) if vote.verdict == final == verdict]
+    return [voter for voter, _, vote, final in _votes(kv, task_id, rows) if vote.verdict == final == verdict]
 
 
 def punish_voters(context: Context, task: Task, progress: Progress, rows: list[tuple[bytes, Assignment]]) -> None:
     """Slash those who voted against a final verdict, and those who didn't commit, or didn't reveal."""
     terms = context.terms(task)
-    for voter, vote, final in list(_votes(context.kv, task.id, rows)):
+    for voter, number, vote, final in list(_votes(context.kv, task.id, rows)):
         if vote.verdict == VERDICT_UNSPECIFIED:
             kind, share_bp, what = SLASH_KIND_NO_SHOW, terms.slash_no_show_bp, "didn't vote on"
         elif vote.verdict == _OPPOSITES.get(final):
@@ -50,15 +50,17 @@ def punish_voters(context: Context, task: Task, progress: Progress, rows: list[t
             continue
         bond = schema.PROVERS.require(context.kv, voter).bond
         amount = bond * share_bp // BASIS_POINTS
-        pool_bond(
-            context.kv, slash(context, task.id, progress, voter, kind, amount, f"{what} the proof of task {task.id}")
-        )
+        reason = f"{what} the proof of task {task.id}"
+        rest = slash(context, task.id, progress, voter, kind, amount, reason, round_=number)
+        pool_bond(context.kv, rest)
 
 
-def _votes(kv: KVReader, task_id: int, rows: list[tuple[bytes, Assignment]]) -> Iterator[tuple[bytes, Vote, Verdict]]:
-    """(voter, vote, final verdict) of every committee on the proofs of these assignments."""
+def _votes(
+    kv: KVReader, task_id: int, rows: list[tuple[bytes, Assignment]]
+) -> Iterator[tuple[bytes, int, Vote, Verdict]]:
+    """(voter, round, vote, final verdict) of every committee on the proofs of these assignments."""
     finals = {encode_address(operator): row.verdict for operator, row in rows}
     for (_, number), round_ in schema.ROUNDS.iterate(kv, prefix_of=(task_id,)):
         if round_.prover in finals:
             for (_, _, voter), vote in schema.VOTES.iterate(kv, prefix_of=(task_id, number)):
-                yield voter, vote, finals[round_.prover]
+                yield voter, number, vote, finals[round_.prover]

@@ -1,4 +1,4 @@
-"""What becomes of bad programs and bad files on a real network: a clear reason on chain, and the user's money back."""
+"""What becomes of bad programs and bad files on a real network: a clear reason on chain, and nobody slashed for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import pytest
 from proofmill.program.v1.state_pb2 import Image, ProgramSpec
 from proofmill.task.v1.query_pb2 import QueryTaskResponse
 from proofmill.task.v1.state_pb2 import (
+    PAYOUT_KIND_BURN,
     PAYOUT_KIND_REFUND,
+    SLASH_KIND_FAULT,
     TASK_STATUS_DONE,
     TASK_STATUS_FAILED,
     TASK_STATUS_UNDECIDED,
@@ -40,7 +42,10 @@ pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 @dataclass(frozen=True)
 class Bad:
-    """What a program does when it proves and when it verifies, and what the task must come to."""
+    """What a program does when it proves and when it verifies, and what the task must come to.
+
+    `reason`: why the first prover failed, or why the task ended where there was no fallback.
+    """
 
     name: str
     prover: tuple[str, ...]
@@ -163,19 +168,48 @@ def test_it_ends_as_it_should_and_says_why(outcomes: Outcomes, small_localnet: L
     progress = outcomes.tasks[bad.name].task.progress
     ended = TaskStatus.Name(progress.status), progress.reason
     assert ended[0] == TaskStatus.Name(bad.status), f"{ended}\n{small_localnet.tails(40)}"
-    assert bad.reason in progress.reason
+    assert bad.reason in (progress.fallback_reason or progress.reason)
+
+
+@pytest.mark.parametrize("bad", [bad for bad in BAD if bad.status == TASK_STATUS_FAILED], ids=lambda bad: bad.name)
+def test_the_fallback_fails_too_and_nobody_is_blamed_but_the_program(outcomes: Outcomes, bad: Bad) -> None:
+    answer = outcomes.tasks[bad.name]
+    progress = answer.task.progress
+    assert progress.attempt == 2
+    assert len({row.prover for row in answer.assignments}) == 2
+    if bad.reason == "input unavailable":
+        assert progress.reason == "no prover could get the input"
+    else:
+        assert "the fallback failed too, so the program is suspect" in progress.reason
+    assert not [slash for slash in progress.slashes if slash.kind == SLASH_KIND_FAULT]
 
 
 @pytest.mark.parametrize("bad", [bad for bad in BAD if bad.status != TASK_STATUS_DONE], ids=lambda bad: bad.name)
-def test_the_whole_fee_goes_back(outcomes: Outcomes, small_localnet: Localnet, bad: Bad) -> None:
+def test_the_user_gets_what_is_due(outcomes: Outcomes, small_localnet: Localnet, bad: Bad) -> None:
+    """Half at the fallback; the rest if nobody knows whose fault it was, or if nobody could get the input."""
     view = outcomes.tasks[bad.name].task
-    (payout,) = view.progress.payouts
-    assert (payout.kind, payout.ucredit) == (PAYOUT_KIND_REFUND, view.task.fee)
-    assert payout.recipient == small_localnet.key("alice").address
+    fee = view.task.fee
+    half = fee // 2
+    refunds = [payout for payout in view.progress.payouts if payout.kind == PAYOUT_KIND_REFUND]
+    assert {payout.recipient for payout in refunds} == {small_localnet.key("alice").address}
+    paid = sum(payout.ucredit for payout in refunds)
+    if bad.status == TASK_STATUS_UNDECIDED:
+        assert paid == fee
+    elif bad.reason == "input unavailable":
+        assert paid == fee - fee * 200 // 10_000
+    else:
+        assert paid == half
+        (burn,) = [payout for payout in view.progress.payouts if payout.kind == PAYOUT_KIND_BURN]
+        assert burn.ucredit == fee - half
 
 
-def test_the_user_paid_for_the_good_one_alone(outcomes: Outcomes) -> None:
-    assert outcomes.spent == [outcomes.tasks["nothing-is-bad"].task.task.fee]
+def test_the_user_paid_what_did_not_come_back(outcomes: Outcomes) -> None:
+    kept = 0
+    for answer in outcomes.tasks.values():
+        payouts = answer.task.progress.payouts
+        refunded = sum(payout.ucredit for payout in payouts if payout.kind == PAYOUT_KIND_REFUND)
+        kept += answer.task.task.fee - refunded
+    assert outcomes.spent == [kept]
 
 
 def test_the_network_was_out_of_reach(outcomes: Outcomes) -> None:
@@ -210,8 +244,10 @@ def test_nothing_of_a_wrong_image_or_input_is_run(outcomes: Outcomes, small_loca
 def test_the_committee_votes_as_the_verifier_ends(outcomes: Outcomes, name: str, verdict: int) -> None:
     answer = outcomes.tasks[name]
     assert answer.task.progress.verdict == verdict
-    (view,) = answer.rounds
-    assert [vote.verdict for vote in view.votes] == [verdict] * view.round.size
+    # One committee, and where the proof was found invalid another one for the fallback's.
+    assert len(answer.rounds) == answer.task.progress.attempt
+    for view in answer.rounds:
+        assert [vote.verdict for vote in view.votes] == [verdict] * view.round.size
 
 
 def test_the_provers_go_on_working(outcomes: Outcomes, small_localnet: Localnet) -> None:

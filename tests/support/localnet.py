@@ -189,8 +189,11 @@ def eventually(condition: Callable[[], bool], what: str, patience_s: float = PAT
 
 
 @contextlib.contextmanager
-def running_localnet(home: Path, *, validators: int, provers: int) -> Iterator[Localnet]:
-    """A network below `home`, at ports that nobody uses; all its processes are gone afterwards."""
+def running_localnet(home: Path, *, validators: int, provers: int, capacity: Path | None = None) -> Iterator[Localnet]:
+    """A network below `home`, at ports that nobody uses; all its processes are gone afterwards.
+
+    `capacity`: the build folder of the program that tests provers; without one nobody is tested.
+    """
     layout = Layout(home)
     failure = ""
     for offset in random.sample(_OFFSETS, _STARTS):
@@ -200,7 +203,8 @@ def running_localnet(home: Path, *, validators: int, provers: int) -> Iterator[L
         except LocalnetError:
             continue
         numbers = ("--validators", str(validators), "--provers", str(provers), "--port-offset", str(offset))
-        done = run_mill("localnet", "start", "--home", home, *numbers)
+        tested = ("--capacity", capacity) if capacity else ()
+        done = run_mill("localnet", "start", "--home", home, *numbers, *tested)
         if done.returncode == 0:
             break
         failure = done.stderr

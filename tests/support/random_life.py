@@ -100,6 +100,8 @@ def make_life_genesis() -> Genesis:
     params.assignments_per_block_max = 3
     params.draw_looks_max = 8
     params.committee_min = 4
+    # Fees large enough to be shared.
+    params.cpu_node.ucredit_per_hour *= 100
     params.inflation_per_block = 1_000
     params.retest_random_blocks = 60
     params.retest_idle_after_ms = 5 * MINUTE_MS
@@ -187,13 +189,13 @@ class Life:
             message.time_limit_s = self.dice.choice((5, 20, 60))
             message.queue_timeout_s = self.dice.choice((1, 5, 60))
             message.redundancy = self.dice.choice((1, 1, 1, 2, 3))
-            message.max_fee = 10**5
+            message.max_fee = 10**7
         self.network.send(user, *messages)
 
     def _run_giant(self) -> None:
         message = make_run(BOB, program_id(SPECS[3]))
         message.resources.CopyFrom(Resources(cpu_millis=64_000, memory_bytes=GIB))
-        message.max_fee = 10**6
+        message.max_fee = 10**8
         message.queue_timeout_s = 20
         self.network.send(BOB, *[message] * 4)
 
