@@ -17,7 +17,7 @@ import pytest
 
 from client.bundle import BundleError, BundleLimits, pack
 from prover_node.runner import cgroup
-from prover_node.runner.base import Job, Limits, Outcome, Reason, Runner, RunnerError
+from prover_node.runner.base import CPU_WEIGHT, NICENESS, Job, Limits, Outcome, Reason, Runner, RunnerError
 from prover_node.runner.docker import DockerRunner
 from prover_node.runner.sandbox import SandboxRunner
 from tests.support.behave_program import build_behave
@@ -135,6 +135,23 @@ def job(image: Image, tmp_path: Path) -> Job:
         env={"MILL_TASK_ID": "t1", "FOLDER": str(tmp_path)},
         limits=LIMITS,
     )
+
+
+def process_ids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def environment_of(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
+
+
+def weights_of_all_jobs() -> set[int]:
+    """Of the group that holds those of all jobs, by whichever hierarchy there is."""
+    groups = Path("/sys/fs/cgroup")
+    files = [*groups.glob("*/proofmill/cpu.shares"), *groups.glob("proofmill/cpu.weight")]
+    return {int(file.read_text()) for file in files}
 
 
 def limits_memory(runner: Runner) -> bool:
@@ -292,6 +309,39 @@ async def test_cpu_is_limited(runner: Runner, job: Job) -> None:
     assert outcome.exit_code == 0
     # One period of 100 ms may be used up at either end.
     assert outcome.cpu_ms <= outcome.wall_ms * 0.2 + 200
+
+
+async def test_containers_weigh_less_than_the_daemon_where_cpu_is_contended(
+    backend: Backend, runner: Runner, job: Job, tmp_path: Path
+) -> None:
+    started = asyncio.Event()
+    running = asyncio.create_task(runner.run(doing(job, "sleep"), on_start=started.set))
+    await started.wait()
+    mark = f"FOLDER={tmp_path}\0".encode()
+    inside: list[int] = []
+    async with asyncio.timeout(30):
+        while not inside:
+            await asyncio.sleep(0.01)  # the sandbox is there before its program
+            inside = [pid for pid in process_ids() if mark in environment_of(pid)]
+    if backend.kind == "sandbox":
+        assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in inside} == {NICENESS}
+    else:
+        client = docker.APIClient(backend.where)
+        (container,) = client.containers(filters={"label": "proofmill.job=job-1"})
+        assert client.inspect_container(container["Id"])["HostConfig"]["CpuShares"] == 1024 * CPU_WEIGHT // 100
+        client.close()
+    assert weights_of_all_jobs() <= {1024 * CPU_WEIGHT // 100, CPU_WEIGHT}
+    await runner.cancel(job.id)
+    assert (await running).reason is Reason.CANCELLED
+
+
+async def test_an_image_can_be_made_ready_beforehand(runner: Runner, job: Job, tmp_path: Path) -> None:
+    await runner.prepare(job.image, job.image_sha256)
+    assert (await runner.run(job)).exit_code == 0
+    junk = tmp_path / "junk.tar"
+    junk.write_bytes(b"no image")
+    with pytest.raises(RunnerError):
+        await runner.prepare(junk, "9" * 64)
 
 
 async def test_cancel_kills_a_running_job(runner: Runner, job: Job) -> None:
