@@ -109,7 +109,7 @@ class ChainLink:
         try:
             return await self._queries.prover(self._operator)
         except QueryFailed as error:
-            if (error.codespace, error.code) == (PROVER_NOT_FOUND.codespace, PROVER_NOT_FOUND.code):
+            if says_unregistered(error):
                 return None
             raise
 
@@ -127,3 +127,9 @@ class ChainLink:
     async def send(self, messages: Sequence[Message]) -> TxOutcome:
         """Send one transaction and wait until it is in a block; raises ClientError when it isn't going to be."""
         return await self._wallet.send(messages, attempts=1)
+
+
+def says_unregistered(error: Exception) -> bool:
+    """Whether the chain answered that it doesn't know the prover."""
+    code = (PROVER_NOT_FOUND.codespace, PROVER_NOT_FOUND.code)
+    return isinstance(error, QueryFailed) and (error.codespace, error.code) == code

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from client.errors import ClientError, NodeUnreachable, WrongChain
-from prover_node.chain_link import ChainLink
+from prover_node.chain_link import ChainLink, says_unregistered
 from prover_node.events import DutiesReported, StandingReported
 
 _POLL_S = 2.0
@@ -62,6 +62,11 @@ class Watcher:
                 standing = await self._link.standing()
                 duties = await self._link.duties()
             except ClientError as error:
+                if says_unregistered(error):
+                    # Its first test begins in the block after its registration.
+                    self._connected = True
+                    await self._next_block()
+                    continue
                 if not self._told:
                     log.warning("the chain doesn't answer; trying again", node=self._link.url, reason=str(error))
                 self._connected, self._told = False, True
@@ -76,8 +81,11 @@ class Watcher:
             pause = _FIRST_PAUSE_S
             await self._report(StandingReported(standing))
             await self._report(duties)
-            try:
-                async with asyncio.timeout(_POLL_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                log.debug("no block was announced; asking all the same")
+            await self._next_block()
+
+    async def _next_block(self) -> None:
+        try:
+            async with asyncio.timeout(_POLL_S):
+                await self._wake.wait()
+        except TimeoutError:
+            log.debug("no block was announced; asking all the same")

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
+from proofmill.prover.v1.tx_pb2 import MsgRegisterProver
 from proofmill.task.v1.state_pb2 import Input
-from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENCE_VERIFIER
+from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENCE_VERIFIER, Resources
 
 from prover_node.ballots import Ballots
 from prover_node.chain_link import ChainLink
@@ -31,9 +32,9 @@ from prover_node.messages import make_batches
 from prover_node.submitter import Submitter
 from prover_node.watcher import Watcher
 from tests.support.http_node import HttpNode
-from tests.support.life import deploy, make_run
+from tests.support.life import deploy, make_run, make_test_genesis
 from tests.support.memory_node import MemoryNode
-from tests.support.network import ALICE, CHAIN_ID, Network, make_genesis, node_key, operator_key
+from tests.support.network import ALICE, BOB, CHAIN_ID, Network, make_genesis, node_key, operator_key
 
 PROOF = ProofRecord("ab" * 32, 2048, Usage(1, 2, 3))
 
@@ -195,6 +196,32 @@ async def test_the_watcher_reports_new_duties_as_blocks_are_made(chain: Chain) -
             making = asyncio.create_task(make_task())
             await collect(lambda take: Watcher(link, take), lambda duties: bool(duties.assignments))
             await making
+
+
+async def test_the_watcher_of_a_prover_that_is_not_registered_yet_sees_its_test_at_once() -> None:
+    node = MemoryNode(Network.start(make_test_genesis(1)))
+    with HttpNode(node) as server:
+        link = ChainLink((server.url,), CHAIN_ID, ALICE.address, BOB)
+        register = MsgRegisterProver(
+            operator=ALICE.address,
+            node=BOB.address,
+            resources=Resources(cpu_millis=1000, memory_bytes=1 << 30),
+            endpoints=["http://prover"],
+            bond=1_500_000_000,
+        )
+
+        def make_blocks() -> None:
+            for _ in range(3):
+                node.commit()
+            with node.lock:
+                node.network.send(ALICE, register)
+                node.commit()
+                node.commit()
+
+        making = asyncio.create_task(asyncio.to_thread(make_blocks))
+        await collect(lambda take: Watcher(link, take), lambda duties: bool(duties.assignments))
+        await making
+        await link.close()
 
 
 async def test_the_watcher_goes_to_another_node_when_one_is_gone(chain: Chain) -> None:
