@@ -7,7 +7,7 @@ SOURCES := chain client validator_node prover_node
 OURS := $(SOURCES) scripts hatch_build.py conftest.py tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo test check bench localnet lock clean distclean
+.PHONY: help setup protos demo test check bench simulate localnet lock clean distclean
 
 help:
 	@echo "make demo      one real proof, end to end, on a local network (KEEP=1 leaves it running; FAULTS=1 goes on"
@@ -16,6 +16,7 @@ help:
 	@echo "make check     format, lint, types, import rules, and the fast tests"
 	@echo "make localnet  a local network that stays up; .venv/bin/mill localnet stop ends it"
 	@echo "make bench     the benchmarks"
+	@echo "make simulate  who earns what: the state machine under simulated nodes, into docs/simulation.md (ten minutes)"
 	@echo "make setup     what the others do first: .venv, protobuf stubs, tools"
 	@echo "make protos    the protobuf stubs alone"
 	@echo "make lock      renew requirements.lock, scripts/tools.lock and CosmPy's environment"
@@ -46,6 +47,9 @@ check: protos
 
 bench: setup
 	$(PY) -m benchmarks $(ARGS)
+
+simulate: protos
+	$(PY) -m benchmarks.simulation $(ARGS)
 
 localnet: setup
 	.venv/bin/mill localnet start $(ARGS)
