@@ -16,7 +16,8 @@ from chain.amount import MAX_AMOUNT, format_amount
 from chain.bank.ledger import bond_umill
 from chain.capacity.schedule import mark_due
 from chain.errors import BOND_TOO_SMALL, NODE_KEY_TAKEN, PROVER_EXISTS, PROVER_INVALID
-from chain.fields import check_address, check_resources, check_text, check_urls
+from chain.fields import check_address, check_text, check_urls
+from chain.params import MIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,16 +26,35 @@ if TYPE_CHECKING:
     from chain.state.kv import KV
 
 REGION_BYTES_MAX = 64
+# What the program `capacity` can test.
+CLAIM_CPU_MILLIS_MIN, CLAIM_CPU_MILLIS_MAX = 100, 1_024_000
+CLAIM_MEMORY_BYTES_MIN, CLAIM_MEMORY_BYTES_MAX = 128 * MIB, 4 << 40
+CLAIM_GPUS_MAX = 16
 
 
 def validate_register_prover(message: MsgRegisterProver) -> None:
     check_address(message.operator, "operator")
     check_address(message.node, "node")
-    check_resources(message.resources, "resources", PROVER_INVALID)
+    check_claim(message.resources)
     check_endpoints(message.endpoints)
     check_text(message.region, "region", REGION_BYTES_MAX, PROVER_INVALID)
     if message.bond > MAX_AMOUNT:
         raise PROVER_INVALID.error(f"bond is {message.bond} umill, more than {MAX_AMOUNT}")
+
+
+def check_claim(claim: Resources) -> None:
+    """A prover may claim what can be tested: 0.1 to 1,024 cores, 128 MiB to 4 TiB, up to 16 GPUs."""
+    if not CLAIM_CPU_MILLIS_MIN <= claim.cpu_millis <= CLAIM_CPU_MILLIS_MAX:
+        raise PROVER_INVALID.error(
+            f"resources.cpu_millis is {claim.cpu_millis}: claim {CLAIM_CPU_MILLIS_MIN} to {CLAIM_CPU_MILLIS_MAX}"
+        )
+    if not CLAIM_MEMORY_BYTES_MIN <= claim.memory_bytes <= CLAIM_MEMORY_BYTES_MAX:
+        raise PROVER_INVALID.error(
+            f"resources.memory_bytes is {claim.memory_bytes}: "
+            f"claim {CLAIM_MEMORY_BYTES_MIN} to {CLAIM_MEMORY_BYTES_MAX}"
+        )
+    if claim.gpus > CLAIM_GPUS_MAX:
+        raise PROVER_INVALID.error(f"resources.gpus is {claim.gpus}: claim up to {CLAIM_GPUS_MAX}")
 
 
 def check_endpoints(endpoints: Sequence[str]) -> None:

@@ -42,8 +42,8 @@ from chain.errors import (
     TEST_UNDER_WAY,
     WRONG_STATUS,
 )
-from chain.fields import check_address, check_resources, check_text, fits
-from chain.prover.handlers import REGION_BYTES_MAX, check_endpoints
+from chain.fields import check_address, check_text, fits
+from chain.prover.handlers import REGION_BYTES_MAX, check_claim, check_endpoints
 from chain.prover.lifecycle import begin_exit
 from chain.prover.registry import get_prover_of_node
 
@@ -57,7 +57,7 @@ _LEFT = (PROVER_STATUS_EXITING, PROVER_STATUS_EXITED)
 def validate_update_prover(message: MsgUpdateProver) -> None:
     check_address(message.operator, "operator")
     if message.HasField("resources"):
-        check_resources(message.resources, "resources", PROVER_INVALID)
+        check_claim(message.resources)
     if message.endpoints:
         check_endpoints(message.endpoints)
     check_text(message.region, "region", REGION_BYTES_MAX, PROVER_INVALID)

@@ -55,7 +55,7 @@ def test_basic(network: Network) -> None:
 
 
 def test_basic_everything_at_its_limit(network: Network) -> None:
-    resources = Resources(cpu_millis=10**9, memory_bytes=2**50, gpus=1_024)
+    resources = Resources(cpu_millis=1_024_000, memory_bytes=4 << 40, gpus=16)
     network.execute(ALICE, make_register(resources=resources, endpoints=["http://h"] * 8, region="é" * 32))
 
 
@@ -87,7 +87,11 @@ def test_invalid_address(network: Network, field: str) -> None:
 
 BAD: dict[str, dict[str, Any]] = {
     "no resources": {"resources": Resources()},
-    "no memory": {"resources": Resources(cpu_millis=1)},
+    "no memory": {"resources": Resources(cpu_millis=1_000)},
+    "less than can be tested": {"resources": Resources(cpu_millis=99, memory_bytes=GIB)},
+    "less memory than can be tested": {"resources": Resources(cpu_millis=1_000, memory_bytes=(128 << 20) - 1)},
+    "more memory than can be tested": {"resources": Resources(cpu_millis=1_000, memory_bytes=(4 << 40) + 1)},
+    "more GPUs than can be tested": {"resources": Resources(cpu_millis=1_000, memory_bytes=GIB, gpus=17)},
     "absurd CPU": {"resources": Resources(cpu_millis=2**64 - 1, memory_bytes=GIB)},
     "no endpoint": {"endpoints": []},
     "nine endpoints": {"endpoints": ["https://host"] * 9},
