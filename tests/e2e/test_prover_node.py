@@ -2,109 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from google.protobuf.message import Message
-from proofmill.program.v1.state_pb2 import Image, ProgramSpec
-from proofmill.prover.v1.state_pb2 import TEST_RESULT_PASSED
-from proofmill.prover.v1.tx_pb2 import MsgUpdateProver
+from proofmill.program.v1.state_pb2 import Image
 from proofmill.task.v1 import state_pb2 as task_state
 from proofmill.task.v1.query_pb2 import QueryTaskResponse
 from proofmill.task.v1.state_pb2 import Input, Proof
-from proofmill.task.v1.tx_pb2 import MsgAcceptTasks, MsgRunTaskResponse, MsgSubmitProofs, ProofEntry
-from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, Resources
+from proofmill.task.v1.tx_pb2 import MsgAcceptTasks, MsgSubmitProofs, ProofEntry
+from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER
 
-from chain import schema
-from client.messages import cancel_task, run_task, send, update_params
+from client.messages import cancel_task
 from client.registry_image import registry_image
-from client.sdk import MillClient
-from client.wallet import TxOutcome
 from prover_node.incidents import read_incidents
 from tests.support.behave_program import build_behave
 from tests.support.docker_registry import DockerRegistry, NoRegistryError, docker_registry
 from tests.support.engine import Engine
 from tests.support.groth16 import Groth16, build_groth16
 from tests.support.image_archives import directory, file, image_config, link, oci_layout, special, tar
-from tests.support.network import ALICE, AUTHORITY, DEPLOYER, MILL, Key, node_key, operator_key
+from tests.support.network import ALICE, node_key
+from tests.support.prover_bench import Bench
 from tests.support.prover_nodes import ProverNodes, processes_of
 
 MIB = 1 << 20
 ROGUE = 3
-
-
-@dataclass
-class Bench:
-    """Daemons, and how a user and a deployer use them."""
-
-    nodes: ProverNodes
-    behave: Path
-    versions: int = 0
-
-    def send(self, key: Key, message: Message) -> TxOutcome:
-        async def work() -> TxOutcome:
-            async with MillClient(self.nodes.http.url, signer=key) as client:
-                return await client.submit(message)
-
-        return asyncio.run(work())
-
-    def deploy(self, prover: Image, verifier: Image, *, time_limit_s: int = 30) -> bytes:
-        self.versions += 1
-        spec = ProgramSpec(
-            name="program",
-            version=str(self.versions),
-            prover=prover,
-            verifier=verifier,
-            default_resources=Resources(cpu_millis=1_000, memory_bytes=256 * MIB),
-            max_resources=Resources(cpu_millis=8_000, memory_bytes=1024 * MIB),
-            verifier_resources=Resources(cpu_millis=1_000, memory_bytes=128 * MIB),
-            verifier_time_limit_s=time_limit_s,
-        )
-
-        async def work() -> bytes:
-            async with MillClient(self.nodes.http.url, signer=DEPLOYER) as client:
-                return await client.deploy_program(spec)
-
-        return asyncio.run(work())
-
-    def image(self, path: Path, *command: str) -> Image:
-        data = path.read_bytes()
-        url, digest = self.nodes.publish(data)
-        return Image(urls=[url], sha256=digest, bytes=len(data), command=command)
-
-    def registry_image(self, registry: DockerRegistry, path: Path, repository: str, *command: str) -> Image:
-        pushed = registry.push(path, repository)
-        url = f"oci://{registry.address}/{repository}@sha256:{pushed.sha256}"
-        return Image(urls=[url], sha256=bytes.fromhex(pushed.sha256), bytes=pushed.size, command=command)
-
-    def behaving(self, *prover: str, verifier: tuple[str, ...] = ("exit", "0")) -> bytes:
-        """A program whose containers do as told."""
-        return self.deploy(self.image(self.behave, "/behave", *prover), self.image(self.behave, "/behave", *verifier))
-
-    def run(
-        self,
-        program_id: bytes,
-        *inputs: Input,
-        time_limit_s: int = 60,
-        cpu_millis: int = 1_000,
-        redundancy: int = 1,
-        queue_timeout_s: int = 600,
-    ) -> int:
-        message = run_task(
-            ALICE.address,
-            program_id,
-            inputs,
-            resources=Resources(cpu_millis=cpu_millis, memory_bytes=256 * MIB),
-            time_limit_s=time_limit_s,
-            max_fee=10_000_000,
-            redundancy=redundancy,
-            queue_timeout_s=queue_timeout_s,
-        )
-        return self.send(ALICE, message).response(MsgRunTaskResponse).task_id
 
 
 def inline(name: str, data: bytes, audience: int = AUDIENCE_BOTH) -> Input:
@@ -242,32 +165,6 @@ def test_a_cancelled_task_is_killed_where_it_runs_and_told_to_the_operator(bench
         return any(one.kind == "cancelled" and one.task_id == task_id for one in incidents)
 
     nodes.wait(told, "the operator is told")
-
-
-def test_a_larger_claim_than_the_daemon_is_configured_for_is_tested_and_granted(
-    bwrap: Path, behave: Path, tmp_path: Path
-) -> None:
-    with ProverNodes(tmp_path) as nodes:
-        bench = Bench(nodes, behave)
-        with nodes.node.lock:
-            params = schema.PARAMS.require(nodes.node.network.values)
-        params.capacity_program = bench.behaving("ok")
-        bench.send(AUTHORITY, update_params(AUTHORITY.address, params))
-        operator = operator_key(0)
-        bench.send(ALICE, send(ALICE.address, operator.address, 10 * MILL))
-        claim = Resources(cpu_millis=6_000, memory_bytes=8 << 30)
-        bench.send(operator, MsgUpdateProver(operator=operator.address, resources=claim))
-
-        def granted() -> bool:
-            with nodes.node.lock:
-                prover = schema.PROVERS.require(nodes.node.network.values, operator.raw)
-            return prover.resources == claim and prover.test_result == TEST_RESULT_PASSED
-
-        nodes.wait(granted, "the claim is granted")
-        ready = '"the capacity program is ready"'
-        nodes.wait(
-            lambda: all(nodes.seen(index, ready) for index in range(nodes.count)), "every daemon has the program"
-        )
 
 
 @pytest.mark.parametrize(

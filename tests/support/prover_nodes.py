@@ -62,10 +62,12 @@ class ProverNodes:
         rogues: int = 0,
         commit_window_ms: int = HOUR_MS,
         docker_url: str | None = None,
+        auto_retest: bool = False,
     ) -> None:
         self.root = root
         self.count = count
         self._docker_url = docker_url
+        self._auto_retest = auto_retest
         self.ports = [_free_port() for _ in range(count + rogues)]
         params = default_params()
         params.accept_window_blocks = 1000
@@ -202,6 +204,7 @@ class ProverNodes:
             runner=RunnerSettings(kind="docker" if self._docker_url else "sandbox"),
             fetch=FetchSettings(allow_private_urls=True, patience_s=2),
             log=LogSettings(format="json"),
+            auto_retest=self._auto_retest,
         )
         self.home(index).create(settings, PrivateKey(hashlib.sha256(node_key(index).name.encode()).digest()))
 
