@@ -63,7 +63,8 @@ def query_prover_status(context: QueryContext, request: QueryProverStatusRequest
     params = schema.PARAMS.require(kv)
     declines = count_recent(list(prover.declines_ms), context.time_ms, params.decline_window_ms)
     testing = bool(prover.test_due or prover.test_task_id)
-    may_request = prover.status in (PROVER_STATUS_JOINING, PROVER_STATUS_JAILED) and not testing
+    outside = prover.status in (PROVER_STATUS_JOINING, PROVER_STATUS_JAILED)
+    may_request = outside and not testing and bool(params.capacity_program)
     # Who was never tested needn't wait.
     request_ms = prover.test_ended_ms + params.test_retry_ms if prover.test_ended_ms else context.time_ms
     return QueryProverStatusResponse(
