@@ -26,11 +26,17 @@ def parse_cpu(text: str) -> int:
 
 
 def parse_memory(text: str) -> int:
-    """`512MiB`, `2GiB` or a number of bytes → bytes."""
+    """`512MiB`, `2GiB` or a number of bytes → bytes.
+
+    A bare number below a mebibyte is taken for a forgotten unit: no program runs in five bytes.
+    """
     match = _MEMORY.fullmatch(text)
     if match is None:
         raise QuantityError(f"{text!r} is not an amount of memory; write for example 512MiB or 2GiB")
-    return _positive(int(match[1]) * _MEMORY_UNITS[match[2] or "B"], text)
+    size = _positive(int(match[1]) * _MEMORY_UNITS[match[2] or "B"], text)
+    if match[2] is None and size < _MEMORY_UNITS["MiB"]:
+        raise QuantityError(f"{text!r} would be that many bytes; write a unit, for example {text}GiB")
+    return size
 
 
 def parse_duration(text: str) -> int:

@@ -29,6 +29,7 @@ from prover_node.cli_options import (
 )
 from prover_node.detection import detected_cpu_millis, detected_memory_bytes
 from prover_node.home import Home
+from prover_node.list_cli import list_
 from prover_node.operator_cli import leave, top_up, update
 from prover_node.settings import (
     ChainSettings,
@@ -188,7 +189,7 @@ def start(home: Path, *, allow_unenforced: bool, log_file: Path | None, auto_ret
     run_node(place, settings, log_file)
 
 
-for command in (status, duties, update, top_up, leave, unjail, benchmark):
+for command in (list_, status, duties, update, top_up, leave, unjail, benchmark):
     group.add_command(command)
 
 

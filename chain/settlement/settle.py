@@ -16,6 +16,7 @@ from proofmill.task.v1.state_pb2 import (
     PAYOUT_KIND_VERIFIER_REWARD,
     TASK_STATUS_DONE,
     TASK_STATUS_UNDECIDED,
+    TEST_KIND_UNJAIL,
     VERDICT_INCONCLUSIVE,
     VERDICT_INVALID,
     VERDICT_VALID,
@@ -26,6 +27,7 @@ from chain.bank.ledger import pool_bond
 from chain.capacity.result import record_result
 from chain.params import BASIS_POINTS
 from chain.program.stats import record_success
+from chain.prover.registry import get_active_count
 from chain.settlement.failure import FALLBACK, end_refunded, fail_attempt
 from chain.settlement.faults import punish
 from chain.settlement.payouts import burn_rest, finish_task, get_escrowed, reward, umill_worth
@@ -71,7 +73,10 @@ def _settle_undecided(context: Context, task: Task, progress: Progress) -> None:
     reason = "no committee reached a quorum"
     if progress.verdict == VERDICT_INCONCLUSIVE:
         reason = "the committee could not run the verifier to a verdict"
-    if task.test:
+    if task.test == TEST_KIND_UNJAIL and not get_active_count(context.kv):
+        # Or a network whose provers were all jailed would stay dead: nobody is left to judge anybody.
+        record_result(context, task, progress, TEST_RESULT_PASSED, "nobody is active who could judge the proof")
+    elif task.test:
         record_result(context, task, progress, TEST_RESULT_UNDECIDED, reason)
     end_refunded(context, task, progress, TASK_STATUS_UNDECIDED, reason)
 

@@ -231,6 +231,28 @@ def test_basic_a_jailed_prover_comes_back_by_a_test() -> None:
     check_invariants(network.values)
 
 
+def test_basic_a_network_whose_provers_are_all_jailed_comes_back() -> None:
+    """Nobody is left to judge the first one; it then judges the others."""
+    network = Network.start(make_test_genesis(2))
+    network.next_block()
+    for _ in range(4):
+        network.next_block(after_ms=3 * HOUR_MS)
+    network.next_block(after_ms=600_000)
+    for index in range(2):
+        assert schema.PROVERS.require(network.values, operator_key(index).raw).status == PROVER_STATUS_JAILED
+        network.execute(node_key(index), make_request(node_key(index)))
+        network.next_block()
+        task_id = schema.PROVERS.require(network.values, operator_key(index).raw).test_task_id
+        network.execute(node_key(index), make_proof(node_key(index), task_id))
+        network.next_block()
+        if index:
+            vote(network, task_id, dict.fromkeys(committee_of(network, task_id), VERDICT_VALID))
+        for _ in range(3):
+            network.next_block()
+        assert schema.PROVERS.require(network.values, operator_key(index).raw).status == PROVER_STATUS_ACTIVE
+        check_invariants(network.values)
+
+
 def test_basic_three_idle_hours_bring_a_test_and_failing_it_jails(network: Network) -> None:
     raw = operator_key(2).raw
     network.next_block()

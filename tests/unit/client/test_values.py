@@ -28,9 +28,15 @@ def test_invalid_cpu(text: str) -> None:
         parse_cpu(text)
 
 
-@pytest.mark.parametrize(("text", "size"), [("1", 1), ("512MiB", 512 << 20), ("2GiB", 2 << 30), ("7B", 7)])
+@pytest.mark.parametrize(("text", "size"), [("1048576", 1 << 20), ("512MiB", 512 << 20), ("2GiB", 2 << 30), ("7B", 7)])
 def test_memory(text: str, size: int) -> None:
     assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["1", "5", "512", "1048575"])
+def test_memory_without_a_unit_is_taken_for_a_slip(text: str) -> None:
+    with pytest.raises(QuantityError, match=f"{text}GiB"):
+        parse_memory(text)
 
 
 @pytest.mark.parametrize("text", ["", "0", "0GiB", "1.5GiB", "1GB", "-1MiB", "1 GiB"])

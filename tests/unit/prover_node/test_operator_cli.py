@@ -162,6 +162,18 @@ def test_a_prover_that_failed_at_joining_asks_again(failed: Cli) -> None:
     assert "due (JOIN)" in failed("status")
 
 
+def test_all_provers_are_listed_for_anybody(joining: Cli, capsys: pytest.CaptureFixture[str]) -> None:
+    node = ("--node", joining.server.url)
+    assert run(["prover", "list", *node]) == 0
+    table = capsys.readouterr().out
+    assert operator_key(0).address in table
+    assert "4 cores, 8 GiB, 0 GPUs" in table
+    assert run(["prover", "list", "--status", "joining", *node, "-o", "json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)
+    assert (one["operator"], one["status"]) == (ALICE.address, "JOINING")
+    assert run(["prover", "list", "--status", "happy", *node]) == 2
+
+
 def test_status_explains_the_standing_and_what_went_wrong(joining: Cli) -> None:
     incidents = Incidents(joining.home.incidents)
     incidents.add("declined", "the task needs 8000 CPU millicores, 2000 are free on this node", task_id=77)
