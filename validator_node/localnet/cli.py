@@ -142,7 +142,7 @@ def stop(root: Path, output_format: str) -> None:
 def add_prover(root: Path, cpu_millis: int, memory_bytes: int, output_format: str) -> None:
     """Let one more prover join the running network: made, funded, started and registered.
 
-    It is JOINING until it passes a capacity test, so the network needs --capacity for it to get work.
+    It is JOINING until it passes a capacity test, so the network needs a capacity program for it to get work.
 
     \b
     Example:
@@ -157,7 +157,7 @@ def add_prover(root: Path, cpu_millis: int, memory_bytes: int, output_format: st
         claim = Resources(cpu_millis=cpu_millis, memory_bytes=memory_bytes)
         joined = join(layout, plan, claim, lambda text: click.echo(text, err=True))
     home = layout.prover(plan.provers)
-    tested = "and is tested now" if plan.capacity_program else f"and stays JOINING: there are {_tests_label(plan)} here"
+    tested = "and is tested now" if joined.tested else "and stays JOINING: there are no capacity tests here"
     said = [
         f"{joined.name} is registered, {tested}.",
         f"operator {joined.operator}, node {joined.node}",

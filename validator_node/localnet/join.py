@@ -26,6 +26,8 @@ class Joined:
     name: str
     operator: str
     node: str
+    # Whether the chain has a capacity program, by genesis or by a change of parameters since.
+    tested: bool
 
 
 def add_prover(layout: Layout, plan: Plan, claim: Resources, report: Callable[[str], None]) -> Joined:
@@ -51,7 +53,7 @@ def add_prover(layout: Layout, plan: Plan, claim: Resources, report: Callable[[s
             f"the home of {name} can't be made",
         )
         node = read_key_file(layout.prover(index) / "key").address
-        asyncio.run(_fund(layout, plan, operator, node))
+        tested = asyncio.run(_fund(layout, plan, operator, node))
         report(f"Funded {name}; starting its daemon.")
         # Its test may begin in the block after it is registered: the daemon has to be there by then.
         start_services(layout, grown, [prover_service(layout, grown, index)])
@@ -61,10 +63,12 @@ def add_prover(layout: Layout, plan: Plan, claim: Resources, report: Callable[[s
         shutil.rmtree(layout.prover(index), ignore_errors=True)
         raise
     layout.save_plan(grown)
-    return Joined(name, operator, node)
+    return Joined(name, operator, node, tested)
 
 
-async def _fund(layout: Layout, plan: Plan, operator: str, node: str) -> None:
+async def _fund(layout: Layout, plan: Plan, operator: str, node: str) -> bool:
+    """Send both keys what they need; whether the chain tests who joins."""
+
     def no_passphrase(_: object) -> str:
         raise LocalnetError("the key authority of this localnet is encrypted, so it can't fund a prover")
 
@@ -75,3 +79,4 @@ async def _fund(layout: Layout, plan: Plan, operator: str, node: str) -> None:
             send(client.address, node, NODE_UMILL),
         ]
         await client.wallet.send(funds)
+        return bool((await client.params()).capacity_program)
