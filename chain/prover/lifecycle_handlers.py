@@ -85,6 +85,7 @@ def _change_claim(context: Context, operator: bytes, prover: Prover, wanted: Res
     if larger and prover.status == PROVER_STATUS_ACTIVE:
         if not context.params.capacity_program:
             raise NO_CAPACITY_PROGRAM.error("this network has no capacity program yet, so nobody can claim more")
+        _check_test_is_not_too_soon(context, prover)
         prover.claim.CopyFrom(wanted)
         mark_due(context, operator, prover, TEST_KIND_CLAIM)
         return
@@ -146,12 +147,17 @@ def execute_request_test(context: Context, message: MsgRequestTest) -> MsgReques
             f"the bond is {format_amount(prover.bond, 'umill')}, less than "
             f"{format_amount(params.prover_bond_min, 'umill')}: top it up first"
         )
-    wait_ms = prover.test_ended_ms + params.test_retry_ms - context.block.time_ms
-    if prover.test_ended_ms and wait_ms > 0:
-        raise TEST_TOO_SOON.error(f"the last test ended too short a time ago: ask again in {-(-wait_ms // 1_000)} s")
+    _check_test_is_not_too_soon(context, prover)
     mark_due(context, operator, prover, TEST_KIND_JOIN if prover.status == PROVER_STATUS_JOINING else TEST_KIND_UNJAIL)
     schema.PROVERS.set(kv, operator, prover)
     return MsgRequestTestResponse()
+
+
+def _check_test_is_not_too_soon(context: Context, prover: Prover) -> None:
+    """A test costs a committee its work, and whoever asks for it nothing."""
+    wait_ms = prover.test_ended_ms + context.params.test_retry_ms - context.block.time_ms
+    if prover.test_ended_ms and wait_ms > 0:
+        raise TEST_TOO_SOON.error(f"the last test ended too short a time ago: ask again in {-(-wait_ms // 1_000)} s")
 
 
 def _require_staying(kv: KV, text: str) -> tuple[bytes, Prover]:

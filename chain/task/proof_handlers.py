@@ -51,7 +51,7 @@ from chain.task.entries import apply_entries, check_entry_count
 from chain.task.store import require_assignment, require_progress, require_task
 
 if TYPE_CHECKING:
-    from proofmill.task.v1.state_pb2 import Assignment
+    from proofmill.task.v1.state_pb2 import Assignment, Task
 
     from chain.context import Context
 
@@ -90,14 +90,21 @@ def _commit(context: Context, operator: bytes, entry: ProofCommit) -> None:
     if not assignment.commit_first:
         raise TASK_INVALID.error(f"nobody can copy a proof of task {task_id}: submit it without a commitment")
     _require_at_work(assignment, (ASSIGNMENT_STATUS_ACCEPTED,))
-    clear_deadline(kv, assignment.deadline_ms, Deadline.PROOF, task_id, operator)
     assignment.status = ASSIGNMENT_STATUS_COMMITTED
     assignment.commitment = entry.commitment
     assignment.committed_height = context.block.height
-    assignment.deadline_ms = context.block.time_ms + context.terms(task).reveal_window_ms
-    schema.ASSIGNMENTS.set(kv, (task_id, operator), assignment)
-    set_deadline(kv, assignment.deadline_ms, Deadline.PROOF, task_id, operator)
+    reveal_by_ms = context.block.time_ms + context.terms(task).reveal_window_ms
+    _move_deadline(context, operator, assignment, max(assignment.deadline_ms, reveal_by_ms))
     context.emit(EventProofCommitted(task_id=task_id, prover=assignment.prover))
+
+
+def _move_deadline(context: Context, operator: bytes, assignment: Assignment, deadline_ms: int) -> None:
+    """Give a prover until another time. Stores the assignment."""
+    kv, task_id = context.kv, assignment.task_id
+    clear_deadline(kv, assignment.deadline_ms, Deadline.PROOF, task_id, operator)
+    assignment.deadline_ms = deadline_ms
+    schema.ASSIGNMENTS.set(kv, (task_id, operator), assignment)
+    set_deadline(kv, deadline_ms, Deadline.PROOF, task_id, operator)
 
 
 def validate_submit_proofs(message: MsgSubmitProofs) -> None:
@@ -145,11 +152,19 @@ def _submit(context: Context, operator: bytes, entry: ProofEntry) -> None:
         progress.proved_height = context.block.height
         progress.proved_ms = context.block.time_ms
         close_slots(kv, task, progress)
-        for other, row in get_attempt(kv, task_id, assignment.attempt):
-            if row.status in OPEN and row.status != ASSIGNMENT_STATUS_COMMITTED:
-                reason = "another prover revealed its proof before this one had committed to one"
-                end_assignment(context, task, other, row, ASSIGNMENT_STATUS_SUPERSEDED, reason)
+        _hurry_others(context, task, assignment.attempt)
     conclude_attempt(context, task, progress)
+
+
+def _hurry_others(context: Context, task: Task, attempt: int) -> None:
+    """After the first reveal: whoever committed has the reveal window, nobody else is needed."""
+    reveal_by_ms = context.block.time_ms + context.terms(task).reveal_window_ms
+    for other, row in get_attempt(context.kv, task.id, attempt):
+        if row.status == ASSIGNMENT_STATUS_COMMITTED:
+            _move_deadline(context, other, row, min(row.deadline_ms, reveal_by_ms))
+        elif row.status in OPEN:
+            reason = "another prover revealed its proof before this one had committed to one"
+            end_assignment(context, task, other, row, ASSIGNMENT_STATUS_SUPERSEDED, reason)
 
 
 def _check_opening(context: Context, operator: bytes, assignment: Assignment, entry: ProofEntry) -> None:

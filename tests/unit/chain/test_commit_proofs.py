@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from proofmill.task.v1.state_pb2 import (
-    ASSIGNMENT_STATUS_ACCEPTED,
     ASSIGNMENT_STATUS_COMMITTED,
     ASSIGNMENT_STATUS_OFFERED,
     ASSIGNMENT_STATUS_PROVED,
@@ -158,14 +157,30 @@ def test_invalid_salt_of_another(network: Network, three: list[int]) -> None:
 
 
 def test_invalid_reveal_after_its_window(network: Network, three: list[int]) -> None:
-    index = three[0]
-    take(network, node_key(index), make_proof_commit(index, 1))
+    first, second, _ = three
+    for index in (first, second):
+        take(network, node_key(index), make_proof_commit(index, 1))
+    # Nobody has revealed: both have their whole time, and may restart in between.
     network.next_block(after_ms=6_000)
     network.next_block()
-    assert assigned(network, 1, ASSIGNMENT_STATUS_TIMED_OUT) == [index]
-    reject(network, DEADLINE_PASSED, node_key(index), make_proof_reveal(index, 1))
-    # The others go on.
-    assert sorted(assigned(network, 1, ASSIGNMENT_STATUS_ACCEPTED)) == sorted(three[1:])
+    take(network, node_key(first), make_proof_reveal(first, 1))
+    network.next_block(after_ms=5_000)
+    network.next_block()
+    assert assigned(network, 1, ASSIGNMENT_STATUS_TIMED_OUT) == [second]
+    reject(network, DEADLINE_PASSED, node_key(second), make_proof_reveal(second, 1))
+    check_invariants(network.values)
+
+
+def test_basic_who_commits_late_still_has_the_window(network: Network, three: list[int]) -> None:
+    """A commitment in the last moment before the deadline isn't worthless."""
+    index = three[0]
+    network.next_block(after_ms=39_000)
+    take(network, node_key(index), make_proof_commit(index, 1))
+    network.next_block(after_ms=3_000)
+    network.next_block()
+    assert sorted(assigned(network, 1, ASSIGNMENT_STATUS_TIMED_OUT)) == sorted(three[1:])
+    take(network, node_key(index), make_proof_reveal(index, 1))
+    assert task_of(network, 1).task.progress.status == TASK_STATUS_PROVED
 
 
 def test_invalid_not_accepted(network: Network) -> None:

@@ -23,6 +23,7 @@ from chain.errors import (
     NO_CAPACITY_PROGRAM,
     PROVER_INVALID,
     PROVER_NOT_FOUND,
+    TEST_TOO_SOON,
     TEST_UNDER_WAY,
     WRONG_STATUS,
 )
@@ -102,6 +103,9 @@ def test_basic_more_is_tested_first(network: Network, verdict: Verdict, granted:
     assert (prover.resources, prover.HasField("claim")) == (granted, False)
     # Failing to have more doesn't jail: the old claim was not what was tested.
     assert prover.status == PROVER_STATUS_ACTIVE
+    # A test costs a committee its work: nobody has one after the other.
+    most = Resources(cpu_millis=16_000, memory_bytes=8 * GIB)
+    refuse(network, TEST_TOO_SOON, OPERATOR, make_update(resources=most))
 
 
 def test_basic_the_test_waits_for_running_work(network: Network) -> None:
