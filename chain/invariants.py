@@ -46,6 +46,7 @@ def check_invariants(kv: KVReader) -> None:
     _check_active_provers(kv)
     _check_queues(kv)
     _check_duties(kv)
+    _check_draws(kv)
     _check_payouts(kv)
     _check_faults(kv)
     _check_lifecycle(kv)
@@ -168,6 +169,14 @@ def _check_duties(kv: KVReader) -> None:
         if round_.phase != ROUND_PHASE_CLOSED:
             expected += [(voter, int(Duty.VOTE), task_id, number) for voter in voters]
     _require(sorted(expected) == list(schema.DUTIES.keys(kv)), "the duties aren't the open assignments and votes")
+
+
+def _check_draws(kv: KVReader) -> None:
+    """A task's progress knows how many provers were drawn for it."""
+    for task_id, progress in schema.PROGRESS.iterate(kv):
+        if not schema.TASKS.require(kv, task_id).test:
+            rows = list(schema.ASSIGNMENTS.keys(kv, prefix_of=(task_id,)))
+            _require(progress.drawn == len(rows), f"task {task_id}: drawn is {progress.drawn}, not {len(rows)}")
 
 
 def _check_payouts(kv: KVReader) -> None:

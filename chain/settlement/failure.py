@@ -40,7 +40,7 @@ def conclude_attempt(context: Context, task: Task, progress: Progress) -> None:
     kv = context.kv
     rows = get_attempt(kv, task.id, progress.attempt)
     if progress.slots_open or any(row.status in OPEN for _, row in rows):
-        refresh(kv, task, progress)
+        refresh(progress, [row for _, row in rows])
         schema.PROGRESS.set(kv, task.id, progress)
         return
     proved = [operator for operator, row in rows if row.status == ASSIGNMENT_STATUS_PROVED]
@@ -124,7 +124,7 @@ def _begin_fallback(context: Context, task: Task, progress: Progress, reason: st
     progress.fallback_reason = reason
     progress.queue_deadline_ms = context.block.time_ms + task.queue_timeout_s * 1_000
     open_slots(context, task, progress, 1)
-    refresh(kv, task, progress)
+    refresh(progress, [])
     schema.PROGRESS.set(kv, task.id, progress)
     context.emit(EventFallback(task_id=task.id, reason=reason, refund=amount))
 

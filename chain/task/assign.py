@@ -11,13 +11,14 @@ from proofmill.task.v1.event_pb2 import EventOfferExpired, EventTaskOffered
 from proofmill.task.v1.state_pb2 import ASSIGNMENT_STATUS_EXPIRED, ASSIGNMENT_STATUS_OFFERED, Assignment
 
 from chain import schema
+from chain.address import decode_address
 from chain.fields import fits
 from chain.prover.draw import draw_prover
 from chain.prover.duties import Duty, add_duty
 from chain.prover.misses import record_miss
 from chain.prover.registry import reserve
 from chain.settlement.failure import FALLBACK, give_up_blocked
-from chain.task.attempt import close_slots, end_assignment, open_slots, refresh
+from chain.task.attempt import close_slots, end_assignment, get_attempt, open_slots, refresh
 from chain.task.store import require_assignment
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ def _serve(context: Context, task: Task, budget: _Budget) -> None:
         budget.program_id = task.program_id
         budget.blocked = schema.PROGRAMS.require(kv, task.program_id).status == PROGRAM_STATUS_BLOCKED
     progress = schema.PROGRESS.require(kv, task.id)
-    # Whoever was drawn for a task once isn't drawn for it again.
-    drawn = {key[1]: None for key in schema.ASSIGNMENTS.keys(kv, prefix_of=(task.id,))}
+    # Whoever was drawn for a task once isn't drawn for it again. Most tasks are here for the first time.
+    rows = [row for _, row in schema.ASSIGNMENTS.iterate(kv, prefix_of=(task.id,))] if progress.drawn else []
+    drawn = {decode_address(row.prover): None for row in rows}
     if budget.blocked and not drawn:
         give_up_blocked(context, task, progress)
         return
@@ -99,7 +101,7 @@ def _serve(context: Context, task: Task, budget: _Budget) -> None:
             if not drawn and len(budget.hopeless) < _SIZES_REMEMBERED:
                 budget.hopeless.append(task.resources)
             break
-        _offer(context, task, progress, *found)
+        rows.append(_offer(context, task, progress, *found))
         drawn[found[0]] = None
         budget.offers -= 1
         wanted -= 1
@@ -109,11 +111,12 @@ def _serve(context: Context, task: Task, budget: _Budget) -> None:
         progress.slots_open = wanted
     else:
         close_slots(kv, task, progress)
-    refresh(kv, task, progress)
+    progress.drawn = len(drawn)
+    refresh(progress, [row for row in rows if row.attempt == progress.attempt])
     schema.PROGRESS.set(kv, task.id, progress)
 
 
-def _offer(context: Context, task: Task, progress: Progress, operator: bytes, prover: Prover) -> None:
+def _offer(context: Context, task: Task, progress: Progress, operator: bytes, prover: Prover) -> Assignment:
     kv, height = context.kv, context.block.height
     accept_by = height + context.terms(task).accept_window_blocks
     reserve(prover, task.resources)
@@ -134,6 +137,7 @@ def _offer(context: Context, task: Task, progress: Progress, operator: bytes, pr
     schema.OFFER_DEADLINES.add(kv, (accept_by + 1, task.id, operator))
     add_duty(kv, operator, Duty.ASSIGNMENT, task.id)
     context.emit(EventTaskOffered(task_id=task.id, prover=prover.operator, accept_by_height=accept_by))
+    return assignment
 
 
 def expire_offers(context: Context) -> None:
@@ -157,5 +161,5 @@ def withdraw_offer(
     progress = schema.PROGRESS.require(kv, task_id)
     end_assignment(context, task, operator, assignment, status, reason)
     open_slots(context, task, progress, 1)
-    refresh(kv, task, progress)
+    refresh(progress, [row for _, row in get_attempt(kv, task_id, progress.attempt)])
     schema.PROGRESS.set(kv, task_id, progress)

@@ -24,7 +24,7 @@ from chain.fields import check_address, check_text
 from chain.prover.misses import record_decline
 from chain.prover.registry import get_prover_of_node
 from chain.task.assign import withdraw_offer
-from chain.task.attempt import refresh
+from chain.task.attempt import get_attempt, refresh
 from chain.task.deadlines import Deadline, set_deadline
 from chain.task.entries import apply_entries, check_entry_count
 from chain.task.store import require_assignment, require_progress, require_task
@@ -65,7 +65,7 @@ def _accept(context: Context, operator: bytes, task_id: int) -> None:
     schema.OFFER_DEADLINES.delete(kv, (assignment.accept_by_height + 1, task_id, operator))
     set_deadline(kv, deadline, Deadline.PROOF, task_id, operator)
     progress = require_progress(kv, task_id)
-    refresh(kv, task, progress)
+    refresh(progress, [row for _, row in get_attempt(kv, task_id, progress.attempt)])
     schema.PROGRESS.set(kv, task_id, progress)
     context.emit(EventTaskAccepted(task_id=task_id, prover=assignment.prover, deadline_ms=deadline))
 

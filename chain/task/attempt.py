@@ -112,9 +112,8 @@ def close_slots(kv: KV, task: Task, progress: Progress) -> None:
         progress.slots_open = 0
 
 
-def refresh(kv: KVReader, task: Task, progress: Progress) -> None:
-    """Say in the progress where the current attempt stands before its proofs are complete. The caller stores it."""
-    rows = [row for _, row in get_attempt(kv, task.id, progress.attempt)]
+def refresh(progress: Progress, rows: list[Assignment]) -> None:
+    """Say in the progress where the current attempt, with these assignments, stands before its proofs are complete."""
     working = [row for row in rows if row.status in AT_WORK]
     offered = [row for row in rows if row.status == ASSIGNMENT_STATUS_OFFERED]
     published = bool(progress.proof.sha256)
