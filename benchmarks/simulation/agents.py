@@ -43,6 +43,8 @@ class Node:
         # Of its proofs, in ten thousand; a careless node's aren't all good.
         self.invalid_bp = 0
         self.proving_umill = self.verifying_umill = self.testing_umill = 0
+        # Work that it should have done and didn't.
+        self.saved_umill = 0
         self.topped_up_umill = 0
         self.offers = self.assigned = self.seats = self.tests = self.tests_failed = self.jails = 0
         self.jailed_since = self.jailed_ms = 0

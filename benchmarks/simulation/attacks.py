@@ -38,10 +38,8 @@ if TYPE_CHECKING:
 DEAR: Final = Kind("dear", 100, 32, 128, 1, 86_400)
 # One ucredit.
 CHEAP: Final = Kind("cheap", 100, 1, 1, 0, 1)
-# 116,667 ucredit.
-COSTLY: Final = Kind("costly", 100, 32, 128, 1, 1_000)
-# 8,750 ucredit.
-ORDINARY: Final = Kind("ordinary", 100, 16, 64, 1, 75)
+# 35,000 ucredit.
+ORDINARY: Final = Kind("ordinary", 100, 16, 64, 1, 300)
 
 
 class Accomplice(Node):
@@ -94,7 +92,9 @@ class Attack:
     seed: int
     hours: float = 1
     in_flight: int = 4
-    bond: int = 2_000_000_000
+    bond: int = 2_000 * MILL
+    # What differs from protocol §9.
+    params: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ def run_attack(attack: Attack) -> Damage:
             cheaters=nodes * attack.percent // 100,
             careless_percent=0,
             redundant_percent=0,
-            params=(("retest_random_blocks", 1_000_000), ("retest_idle_after_ms", 86_400_000)),
+            params=(("retest_random_blocks", 1_000_000), ("retest_idle_after_ms", 86_400_000), *attack.params),
             bond=attack.bond,
         )
     )
@@ -248,22 +248,23 @@ def make_fee(world: World, kind: Kind) -> int:
     return price(world.params, make_run("", bytes(32), kind).resources, kind.time_limit_s, 1)
 
 
-# Name, program, tasks, whose draws are kept at first and in the fallback, bonds of all nodes in MILL.
+_NO_REFUND: Final = (("refund_on_fallback_bp", 0),)
+# Name, program, tasks, whose draws are kept at first and in the fallback, bonds of all nodes in MILL, parameters.
 ATTACKS: Final = (
-    ("collect with a secret proof", "secret proof", DEAR, "stranger", "own", 2_000),
-    ("ruin with a secret proof", "secret proof", CHEAP, "stranger", "own", 2_000),
-    ("ruin with a moody verifier", "moody verifier", CHEAP, "any", "any", 2_000),
-    ("the same, bonds at the least", "moody verifier", CHEAP, "any", "any", 1_000),
-    ("free proofs with a dumb verifier", "dumb verifier", ORDINARY, "stranger", "any", 2_000),
-    ("buy from oneself", "honest", ORDINARY, "own", "own", 2_000),
-    ("buy from oneself, dear tasks", "honest", COSTLY, "own", "own", 2_000),
+    ("collect with a secret proof", "secret proof", DEAR, "stranger", "own", 2_000, ()),
+    ("the same, without the refund on fallback", "secret proof", DEAR, "stranger", "own", 2_000, _NO_REFUND),
+    ("ruin with a secret proof", "secret proof", CHEAP, "stranger", "own", 2_000, ()),
+    ("ruin with a moody verifier", "moody verifier", CHEAP, "any", "any", 2_000, ()),
+    ("the same, bonds at the least", "moody verifier", CHEAP, "any", "any", 1_000, ()),
+    ("free proofs with a dumb verifier", "dumb verifier", ORDINARY, "stranger", "any", 2_000, ()),
+    ("buy from oneself", "honest", ORDINARY, "own", "own", 2_000, ()),
 )
 
 
 def plan_attacks(percents: tuple[int, ...], seeds: tuple[int, ...], hours: float) -> list[Attack]:
     return [
-        Attack(name, percent, program, kind, first, fallback, seed, hours, bond=bond * MILL)
-        for name, program, kind, first, fallback, bond in ATTACKS
+        Attack(name, percent, program, kind, first, fallback, seed, hours, bond=bond * MILL, params=params)
+        for name, program, kind, first, fallback, bond, params in ATTACKS
         for percent in percents
         for seed in seeds
     ]

@@ -38,6 +38,8 @@ class Peak:
     blocks: int
     mixed: bool
     committee_share_bp: int
+    # Real transactions through `apply_block`.
+    signed: bool = False
     seed: int = 1
 
 
@@ -80,6 +82,8 @@ def run_peak(peak: Peak) -> Fairness:
             careless_percent=0,
             redundant_percent=0,
             mix=SHORT,
+            keys=peak.signed,
+            signed=peak.signed,
             params=(("committee_share_bp", peak.committee_share_bp),),
         )
     )

@@ -38,6 +38,7 @@ class Group:
     proving_cost: float
     verifying_cost: float
     testing_cost: float
+    saved: float
     topped_up: float
     offers: float
     assigned: float
@@ -96,6 +97,7 @@ def measure(world: World, nodes: Sequence[Node], days: float) -> Group:
         proving_cost=sum(node.proving_umill for node in nodes) * per,
         verifying_cost=sum(node.verifying_umill for node in nodes) * per,
         testing_cost=sum(node.testing_umill for node in nodes) * per,
+        saved=sum(node.saved_umill for node in nodes) * per,
         topped_up=sum(node.topped_up_umill for node in nodes) * per,
         offers=sum(node.offers for node in nodes) * per,
         assigned=sum(node.assigned for node in nodes) * per,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -79,17 +80,18 @@ def full_plan() -> Plan:
         seeds=seeds,
         calibrate_s=1_800,
         peaks=(
-            Peak("equal provers", 10_000, 200, 80, mixed=False, committee_share_bp=0),
-            Peak("mixed provers", 10_000, 200, 80, mixed=True, committee_share_bp=0),
+            Peak("equal provers", 10_000, 200, 60, mixed=False, committee_share_bp=0),
+            Peak("mixed provers", 10_000, 200, 60, mixed=True, committee_share_bp=0),
             Peak("mixed provers, committees of 100", 10_000, 200, 24, mixed=True, committee_share_bp=100),
+            Peak("the same, signed, with the tree", 10_000, 200, 15, mixed=True, committee_share_bp=100, signed=True),
         ),
         days=Days(10_000, 200, 2),
         cells=tuple(cells),
         attack_percents=(1, 10, 40),
         attack_hours=0.5,
         biases=tuple(
-            Bias(10, percent, hashes, seed)
-            for percent, hashes in ((10, 1), (10, WITHHOLD), (10, 2), (10, 16), (10, 128), (33, WITHHOLD), (33, 16))
+            Bias(nodes, 33, hashes, seed)
+            for nodes, hashes in ((10, WITHHOLD), (10, 2), (10, 16), (10, 64), (33, WITHHOLD), (33, 16))
             for seed in seeds
         ),
         captures=tuple(
@@ -98,7 +100,7 @@ def full_plan() -> Plan:
             for hashes, trials in ((1, 2_000), (16, 500), (256, 60))
             if size == 10 or hashes <= 16
         ),
-        upkeeps=((100, 12 * 3_600), (10_000, 120)),
+        upkeeps=((100, 6 * 3_600), (10_000, 120)),
         splits=tuple(Split(parts, seed) for parts in (1, 2, 4, 16) for seed in seeds),
     )
 
@@ -114,7 +116,7 @@ def quick_plan() -> Plan:
         cells=tuple(Cell(strategy.name, 10, seed, 500, hours=3) for strategy in strategies for seed in (1, 2)),
         attack_percents=(10,),
         attack_hours=0.1,
-        biases=tuple(Bias(10, 50, hashes, 1, blocks=100) for hashes in (1, 16)),
+        biases=tuple(Bias(10, 50, hashes, seed, blocks=100) for hashes in (WITHHOLD, 16) for seed in (1, 2)),
         captures=((100, 33, 10, 1, 200), (100, 33, 10, 16, 100)),
         upkeeps=((100, 600),),
         splits=(Split(4, 1),),
@@ -138,13 +140,22 @@ def run_plan(plan: Plan, workers: int) -> Results:
             say(f"run {number + 1} of {len(jobs)}: {function.__name__}")
             _file(results, arguments, function(*arguments))
         return results
+    spent: dict[str, float] = {}
     with ProcessPoolExecutor(workers, initializer=_prepare) as pool:
-        futures = [pool.submit(function, *arguments) for function, arguments in jobs]
+        futures = [pool.submit(_timed, function, arguments) for function, arguments in jobs]
         for number, (future, (function, arguments)) in enumerate(zip(futures, jobs, strict=True)):
-            _file(results, arguments, future.result())
-            if number % 10 == 0:
+            result, seconds = future.result()
+            _file(results, arguments, result)
+            spent[function.__name__] = spent.get(function.__name__, 0) + seconds
+            if number % 20 == 0:
                 say(f"run {number + 1} of {len(jobs)} is done: {function.__name__}")
+    say("CPU seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in spent.items()))
     return results
+
+
+def _timed(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float]:
+    start = time.process_time()
+    return function(*arguments), time.process_time() - start
 
 
 def _prepare() -> None:

@@ -25,7 +25,7 @@ from chain.transition import begin_block
 if TYPE_CHECKING:
     from benchmarks.simulation.world import World
 
-# Hashes to choose from: 1 is honest, 2 without seeing the other one is withholding.
+# In place of a number of hashes to choose from: one other, unseen.
 WITHHOLD: Final = 0
 
 
@@ -43,23 +43,16 @@ class Bias:
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """Fees of all tasks that were offered, and of those that were offered to the owner's nodes."""
+    """Fees that were offered in the blocks after the owner's own ones: to everybody, and to the owner's nodes."""
 
     bias: Bias
+    own_blocks: int
+    # Those that weren't published as they were.
+    changed: int
     all_fees: int
-    own_fees: int
-    tasks: int
-    own_tasks: int
-    withheld: int
-
-    @property
-    def share(self) -> float:
-        """Of the number of tasks."""
-        return self.own_tasks / max(1, self.tasks)
-
-    @property
-    def fee_share(self) -> float:
-        return self.own_fees / max(1, self.all_fees)
+    # If it had been honest in this block, and with what it chose.
+    honest_fees: int
+    chosen_fees: int
 
 
 def run_bias(bias: Bias) -> Gain:
@@ -77,39 +70,39 @@ def run_bias(bias: Bias) -> Gain:
     )
     dice = Random(f"proposer {bias.seed}")
     owned = {node.operator.address for node in world.nodes if isinstance(node, Pool)}
-    fees, own, tasks, own_tasks, withheld = 0, 0, 0, 0, 0
+    blocks, changed, fees, honest, chosen = 0, 0, 0, 0, 0
     for _ in range(bias.blocks):
-        events = world.step(1_000)
-        for event in events:
-            if isinstance(event, EventTaskOffered):
-                fee = world.jobs[event.task_id].fee
-                fees += fee
-                tasks += 1
-                own += fee if event.prover in owned else 0
-                own_tasks += event.prover in owned
-        if bias.hashes != 1 and dice.randrange(100) < bias.proposer_percent:
-            withheld += _choose(world, owned, bias)
-    return Gain(bias, fees, own, tasks, own_tasks, withheld)
+        world.step(1_000)
+        if dice.randrange(100) < bias.proposer_percent:
+            first, best, possible, differs = _choose(world, owned, bias)
+            blocks += 1
+            changed += differs
+            fees += possible
+            honest += first
+            chosen += best
+    return Gain(bias, blocks, changed, fees, honest, chosen)
 
 
-def _choose(world: World, owned: set[str], bias: Bias) -> bool:
-    """Replace the hash of the block just made by the one that serves the owner best; whether it was replaced."""
+def _choose(world: World, owned: set[str], bias: Bias) -> tuple[int, int, int, bool]:
+    """Replace the hash of the block just made by the one that serves the owner best.
+
+    Fees of the owner with the honest hash, with the chosen one, of everybody, and whether the hash was replaced.
+    """
     engine = world.engine
-    first = schema.LAST_BLOCK_HASH.require(engine.rows)
-    honest, possible = preview(world, owned, first)
-    if bias.hashes == WITHHOLD:
-        # The other draw isn't known: it is taken if this one is worth less than what a fair draw would be.
-        chosen = first if honest * 100 >= possible * bias.nodes_percent else _other(first, 1)
-    else:
-        best = honest
-        chosen = first
-        for number in range(1, bias.hashes):
-            candidate = _other(first, number)
-            value, _ = preview(world, owned, candidate)
-            if value > best:
-                best, chosen = value, candidate
+    hash_ = schema.LAST_BLOCK_HASH.require(engine.rows)
+    first, possible = preview(world, owned, hash_)
+    chosen, best = hash_, first
+    if bias.hashes == WITHHOLD and first * 100 < possible * bias.nodes_percent:
+        # The other draw isn't known: it is taken if this one is worth less than a fair share.
+        chosen = _other(hash_, 1)
+        best, _ = preview(world, owned, chosen)
+    for number in range(1, bias.hashes):
+        candidate = _other(hash_, number)
+        value, _ = preview(world, owned, candidate)
+        if value > best:
+            best, chosen = value, candidate
     engine.rows.commit({schema.LAST_BLOCK_HASH.prefix: chosen})
-    return chosen != first
+    return first, best, possible, chosen != hash_
 
 
 def preview(world: World, owned: set[str], block_hash: bytes) -> tuple[int, int]:

@@ -24,6 +24,7 @@ class LazyVerifier(Node):
     name = "lazy verifier"
 
     def run_verifier(self, _world: World, _ballot: Ballot) -> Verdict:
+        self.saved_umill += VERIFYING_UMILL
         return VERDICT_VALID
 
 
@@ -46,6 +47,7 @@ class Abstainer(Node):
     name = "abstainer"
 
     def run_verifier(self, _world: World, _ballot: Ballot) -> Verdict:
+        self.saved_umill += VERIFYING_UMILL
         return VERDICT_INCONCLUSIVE
 
 
@@ -55,6 +57,7 @@ class CopycatVoter(Node):
     name = "copycat voter"
 
     def drawn(self, world: World, ballot: Ballot) -> None:
+        self.saved_umill += VERIFYING_UMILL
         ballot.watchers.append(self)
 
     def saw_commit(self, world: World, ballot: Ballot, voter: str) -> None:
@@ -93,8 +96,8 @@ class NoShow(Node):
 
     name = "no-show"
 
-    def drawn(self, world: World, ballot: Ballot) -> None:
-        pass
+    def drawn(self, _world: World, _ballot: Ballot) -> None:
+        self.saved_umill += VERIFYING_UMILL
 
 
 class SelectiveDecliner(Node):
@@ -134,6 +137,8 @@ class ProofCopycat(Node):
     def accepted(self, world: World, job: Job) -> None:
         if job.redundancy == 1:
             super().accepted(world, job)
+        else:
+            self.saved_umill += self.proving_cost(world, job)
 
     def saw_proof(self, world: World, job: Job) -> None:
         proof = self._copy(world, job)
@@ -160,11 +165,15 @@ class Pool(Node):
         verdict = super().run_verifier(world, ballot)
         if self._is_known(world, ballot.job.task_id, ballot.round):
             self.verifying_umill -= VERIFYING_UMILL
+            self.saved_umill += VERIFYING_UMILL
         return verdict
 
     def proving_cost(self, world: World, job: Job) -> int:
-        shared = job.redundancy > 1 and self._is_known(world, job.task_id, 0)
-        return 0 if shared else super().proving_cost(world, job)
+        cost = super().proving_cost(world, job)
+        if job.redundancy == 1 or not self._is_known(world, job.task_id, 0):
+            return cost
+        self.saved_umill += cost
+        return 0
 
     def _is_known(self, world: World, task_id: int, number: int) -> bool:
         """Whether a sibling has already done the work; if not, this node does it."""

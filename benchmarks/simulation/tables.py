@@ -34,7 +34,9 @@ def make_tables(results: Results) -> dict[str, str]:
         "state": _state,
         "honest": _honest,
         "strategies": _strategies,
+        "strategies_free": _strategies_free,
         "components": _components,
+        "harm": _harm,
         "lazy": _lazy,
         "attacks": _attacks,
         "proposer": _proposer,
@@ -93,6 +95,8 @@ def _chi(one: ChiSquare) -> tuple[str, str, str, str]:
 def _fairness(results: Results) -> str:
     rows = []
     for peak, found in results.peaks.items():
+        if peak.signed:
+            continue
         rows.append((f"{peak.name}: assignments", f"{peak.nodes:,}", *_chi(found.all_assignments)))
         rows.append((f"{peak.name}: committee seats", f"{peak.nodes:,}", *_chi(found.seats)))
         rows.append(
@@ -111,7 +115,7 @@ def _fairness(results: Results) -> str:
 def _kinds(results: Results) -> str:
     rows = []
     for peak, found in results.peaks.items():
-        if peak.mixed:
+        if peak.mixed and not peak.signed:
             rows += [(f"{peak.name}: {name} tasks", f"{one.cells:,}", *_chi(one)) for name, one in found.kinds.items()]
     return table(("run", "provers large enough", "draws", "variance ÷ fair", "z", "p"), rows)
 
@@ -156,12 +160,22 @@ def _block(results: Results) -> str:
                 f"{peak.tasks_per_s}",
                 f"{found.txs:,.0f}",
                 f"{found.gas_share:.0%}",
-                f"{found.begin_ms:,.0f}",
-                f"{found.txs_ms:,.0f}",
+                "" if peak.signed else f"{found.begin_ms:,.0f}",
+                "" if peak.signed else f"{found.txs_ms:,.0f}",
+                f"{found.begin_ms + found.txs_ms:,.0f}",
             )
         )
     return table(
-        ("run", "committee", "tasks a block", "transactions", "gas, of a block's", "begin_block, ms", "messages, ms"),
+        (
+            "run",
+            "committee",
+            "tasks a block",
+            "transactions",
+            "gas, of a block's",
+            "begin_block, ms",
+            "messages, ms",
+            "all, ms",
+        ),
         rows,
     )
 
@@ -170,6 +184,8 @@ def _state(results: Results) -> str:
     rows = []
     for peak, found in results.peaks.items():
         size = 100 if peak.committee_share_bp else 10
+        if peak.signed:
+            continue
         total = sum(found.bytes_a_task.values())
         votes = found.bytes_a_task.get("votes", 0)
         rows.append(
@@ -225,11 +241,35 @@ def _shares(results: Results) -> list[int]:
 
 
 def _strategies(results: Results) -> str:
+    return _differences(results, lambda one: one.difference)
+
+
+def _strategies_free(results: Results) -> str:
+    return _differences(results, lambda one: one.difference_without_fees)
+
+
+def _differences(results: Results, choose: Callable[[Result], Mean]) -> str:
     rows = []
     shares = _shares(results)
     for name in _names(results):
         found = [_at(results, name, percent) or _at(results, name, percent, invalid_bp=500) for percent in shares]
-        rows.append((name, *(mean(one.difference) if one else "" for one in found)))
+        rows.append((name, *(mean(choose(one)) if one else "" for one in found)))
+    return table(("strategy", *(f"{percent} % of the nodes" for percent in shares)), rows)
+
+
+def _harm(results: Results) -> str:
+    rows = []
+    shares = _shares(results)
+    for name in _names(results):
+        cells = []
+        for percent in shares:
+            one = _at(results, name, percent) or _at(results, name, percent, invalid_bp=500)
+            if one is None:
+                cells.append("")
+                continue
+            undecided = sum(run.undecided for run in one.outcomes) / sum(run.tasks for run in one.outcomes)
+            cells.append(f"{undecided:.1%}, {mill(one.honest.slashed)}")
+        rows.append((name, *cells))
     return table(("strategy", *(f"{percent} % of the nodes" for percent in shares)), rows)
 
 
@@ -245,7 +285,7 @@ def _components(results: Results) -> str:
                 name,
                 mill(cheat.proving_reward - honest.proving_reward, sign=True),
                 mill(cheat.verifying_reward - honest.verifying_reward, sign=True),
-                mill(honest.verifying_cost - cheat.verifying_cost, sign=True),
+                mill(cheat.saved, sign=True),
                 mill(-cheat.slashed),
                 mill(honest.tx_fees - cheat.tx_fees, sign=True),
                 mill(cheat.topped_up),
@@ -258,7 +298,7 @@ def _components(results: Results) -> str:
             "strategy, 10 % of the nodes",
             "proofs",
             "votes",
-            "verifying saved",
+            "work saved",
             "slashes",
             "fees saved",
             "topped up",
@@ -352,29 +392,26 @@ def _attacks(results: Results) -> str:
 
 def _proposer(results: Results) -> str:
     rows = []
-    keys = dict.fromkeys(
-        (gain.bias.nodes_percent, gain.bias.proposer_percent, gain.bias.hashes) for gain in results.gains
-    )
-    base = {gain.bias.seed: gain for gain in results.gains if gain.bias.hashes == 1}
-    for nodes, proposer, hashes in keys:
-        found = [
-            gain
-            for gain in results.gains
-            if (gain.bias.nodes_percent, gain.bias.proposer_percent, gain.bias.hashes) == (nodes, proposer, hashes)
-        ]
-        what = (
-            "honest" if hashes == 1 else "withholds, sees nothing" if hashes == WITHHOLD else f"best of {hashes} hashes"
+    for percent, hashes in dict.fromkeys((gain.bias.nodes_percent, gain.bias.hashes) for gain in results.gains):
+        found = [gain for gain in results.gains if (gain.bias.nodes_percent, gain.bias.hashes) == (percent, hashes)]
+        honest, chosen = (
+            mean_of([100 * fees / gain.all_fees for gain, fees in pairs])
+            for pairs in (
+                [(gain, gain.honest_fees) for gain in found],
+                [(gain, gain.chosen_fees) for gain in found],
+            )
         )
-        more = mean_of([gain.own_fees / base[gain.bias.seed].own_fees - 1 for gain in found])
-        own = sum(gain.own_fees for gain in found)
+        more = mean_of([100 * (gain.chosen_fees - gain.honest_fees) / gain.all_fees for gain in found])
+        blocks = sum(gain.own_blocks for gain in found)
         rows.append(
             (
-                what,
-                f"{nodes} %",
-                f"{proposer} %" if hashes != 1 else "",
-                f"{own / sum(gain.all_fees for gain in found):.1%}",
-                "" if hashes == 1 else f"{more.value:+.0%} ± {more.half:.0%}".replace("-", "−"),
-                f"{sum(gain.withheld for gain in found) / sum(gain.bias.blocks for gain in found):.1%}",
+                "withholds, unseen" if hashes == WITHHOLD else f"best of {hashes} hashes",
+                f"{percent} %",
+                f"{blocks:,}",
+                f"{sum(gain.changed for gain in found) / blocks:.0%}",
+                f"{honest.value:.1f} %",
+                f"{chosen.value:.1f} %",
+                f"{more.value:+.1f} ± {more.half:.1f}",
             )
         )
     return table(
@@ -382,9 +419,10 @@ def _proposer(results: Results) -> str:
             "proposer",
             "own nodes",
             "own blocks",
-            "fees offered to own nodes",
-            "against honest",
-            "blocks changed or withheld",
+            "of them changed",
+            "fees to own nodes, honest",
+            "as it chose",
+            "points",
         ),
         rows,
     )

@@ -317,7 +317,7 @@ class World:
 
     def _vote_committed(self, event: EventVoteCommitted) -> None:
         ballot = self.ballots[event.task_id, event.round]
-        for node in ballot.watchers:
+        for node in list(ballot.watchers):
             node.saw_commit(self, ballot, event.voter)
 
     def _commits_closed(self, event: EventCommitClosed) -> None:
