@@ -88,6 +88,8 @@ class MessageSpec:
     validate: Callable[[Any], None]
     execute: Callable[[Context, Any], Message]
     gas: Callable[[Any], int]
+    # How many duties of its signer's a message answers.
+    duties: Callable[[Any], int] = lambda _message: 0
 
     @property
     def type_url(self) -> str:
@@ -98,8 +100,19 @@ def _flat(amount: int) -> Callable[[Any], int]:
     return lambda _message: amount
 
 
-def _per_entry(*fields: str) -> Callable[[Any], int]:
-    return lambda message: gas.PER_ENTRY * (1 + sum(len(getattr(message, field)) for field in fields))
+def _count(*fields: str) -> Callable[[Any], int]:
+    return lambda message: sum(len(getattr(message, field)) for field in fields)
+
+
+def _batch(
+    message: type[Message],
+    validate: Callable[[Any], None],
+    execute: Callable[[Context, Any], Message],
+    *fields: str,
+) -> MessageSpec:
+    """A node key's answers to its duties: gas by the entry."""
+    count = _count(*fields)
+    return MessageSpec(message, "node", validate, execute, lambda one: gas.PER_ENTRY * (1 + count(one)), count)
 
 
 _SPECS: Final = (
@@ -126,13 +139,20 @@ _SPECS: Final = (
         MsgRunTask, "user", validate_run_task, execute_run_task, lambda run: gas.RUN_TASK * max(1, run.redundancy)
     ),
     MessageSpec(MsgCancelTask, "user", validate_cancel_task, execute_cancel_task, _flat(gas.CANCEL_TASK)),
-    MessageSpec(MsgAcceptTasks, "node", validate_accept_tasks, execute_accept_tasks, _per_entry("task_ids")),
-    MessageSpec(MsgDeclineTasks, "node", validate_decline_tasks, execute_decline_tasks, _per_entry("entries")),
-    MessageSpec(MsgCommitProofs, "node", validate_commit_proofs, execute_commit_proofs, _per_entry("entries")),
-    MessageSpec(MsgSubmitProofs, "node", validate_submit_proofs, execute_submit_proofs, _per_entry("entries")),
-    MessageSpec(MsgReportFailure, "node", validate_report_failure, execute_report_failure, _flat(gas.REPORT_FAILURE)),
+    _batch(MsgAcceptTasks, validate_accept_tasks, execute_accept_tasks, "task_ids"),
+    _batch(MsgDeclineTasks, validate_decline_tasks, execute_decline_tasks, "entries"),
+    _batch(MsgCommitProofs, validate_commit_proofs, execute_commit_proofs, "entries"),
+    _batch(MsgSubmitProofs, validate_submit_proofs, execute_submit_proofs, "entries"),
+    MessageSpec(
+        MsgReportFailure,
+        "node",
+        validate_report_failure,
+        execute_report_failure,
+        _flat(gas.REPORT_FAILURE),
+        lambda _message: 1,
+    ),
     MessageSpec(MsgUpdateParams, "authority", validate_update_params, execute_update_params, _flat(gas.UPDATE_PARAMS)),
-    MessageSpec(MsgVotes, "node", validate_votes, execute_votes, _per_entry("commits", "reveals")),
+    _batch(MsgVotes, validate_votes, execute_votes, "commits", "reveals"),
 )
 
 MESSAGES: Final = MappingProxyType({spec.type_url: spec for spec in _SPECS})

@@ -18,7 +18,7 @@ from cosmos.tx.v1beta1.service_pb2 import SimulateRequest, SimulateResponse
 from google.protobuf.message import Message
 from proofmill.params.v1.query_pb2 import QueryParamsRequest, QueryParamsResponse
 
-from chain.errors import NOT_FOUND, UNKNOWN_ADDRESS, WRONG_SEQUENCE
+from chain.errors import INSUFFICIENT_FEE, NOT_FOUND, UNKNOWN_ADDRESS, WRONG_SEQUENCE
 from client.errors import (
     ClientError,
     NodeUnreachable,
@@ -116,8 +116,13 @@ class Wallet:
             raise ClientError(f"the account {self.address} doesn't exist on this chain yet: send it some MILL first")
         return account
 
-    async def plan(self, messages: Sequence[Message], *, memo: str = "", simulate: bool = True) -> TxPlan:
-        """What would be signed now, and its fee. Simulating it raises :class:`TxRejected` if it would fail now."""
+    async def plan(
+        self, messages: Sequence[Message], *, memo: str = "", simulate: bool = True, free: bool = False
+    ) -> TxPlan:
+        """What would be signed now, and its fee; none if it is to be ``free``, as what answers a prover's duties may.
+
+        Simulating it raises :class:`TxRejected` if it would fail now.
+        """
         status, account, price = await asyncio.gather(self.rpc.status(), self.account(), self._gas_price())
         if self._chain_id is None:
             self._chain_id = status.chain_id
@@ -125,13 +130,19 @@ class Wallet:
             raise WrongChain(f"the node at {self.rpc.url} follows chain {status.chain_id!r}, not {self._chain_id!r}")
         sequence = max(account.sequence, self._next_sequence)
         terms = TxTerms(sequence, 0, 0, status.latest_height + self._timeout_blocks, memo)
-        terms = price_tx(messages, terms, price)
+        terms = price_tx(messages, terms, 0 if free else price)
         if simulate:
             await self._simulate(messages, terms)
         return TxPlan(tuple(messages), self._chain_id, account, terms)
 
     async def send(
-        self, messages: Sequence[Message], *, memo: str = "", simulate: bool = True, attempts: int = 5
+        self,
+        messages: Sequence[Message],
+        *,
+        memo: str = "",
+        simulate: bool = True,
+        attempts: int = 5,
+        free: bool = False,
     ) -> TxOutcome:
         """Sends the messages in one transaction and waits until it is in a block.
 
@@ -141,7 +152,7 @@ class Wallet:
         """
         for _ in range(attempts):
             async with self._lock:
-                plan, tx = await self._submit(messages, memo, simulate)
+                plan, tx = await self._submit(messages, memo, simulate, free)
                 self._in_flight[tx] = plan.terms.timeout_height - self._timeout_blocks
             try:
                 found = await self._wait(tx, plan.terms.timeout_height)
@@ -155,6 +166,9 @@ class Wallet:
                 continue
             result = found.result
             if result.code:
+                if (result.codespace, result.code) == (INSUFFICIENT_FEE.codespace, INSUFFICIENT_FEE.code):
+                    # The ante refused it: its sequence is still to be used.
+                    self._next_sequence = 0
                 raise TxRejected(result.codespace, result.code, result.log, found.hash, found.height)
             return TxOutcome(
                 found.hash, found.height, result.gas_used, plan.terms.fee_umill, result.data, result.events
@@ -164,10 +178,10 @@ class Wallet:
             "the network is overloaded or stalled; try again later"
         )
 
-    async def _submit(self, messages: Sequence[Message], memo: str, simulate: bool) -> tuple[TxPlan, bytes]:
+    async def _submit(self, messages: Sequence[Message], memo: str, simulate: bool, free: bool) -> tuple[TxPlan, bytes]:
         """Signs with the next sequence and gets the transaction taken, or perhaps taken."""
         for attempt in range(1, _SEQUENCE_ATTEMPTS + 1):
-            plan = await self.plan(messages, memo=memo, simulate=simulate)
+            plan = await self.plan(messages, memo=memo, simulate=simulate, free=free)
             tx = sign_tx(
                 plan.messages,
                 plan.terms,

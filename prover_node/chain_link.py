@@ -11,8 +11,9 @@ from proofmill.program.v1.state_pb2 import Program
 from proofmill.prover.v1.state_pb2 import Prover
 from proofmill.task.v1.state_pb2 import TASK_STATUS_DONE, Assignment
 
-from chain.errors import PROVER_NOT_FOUND
-from client.errors import NodeUnreachable, QueryFailed
+from chain.errors import INSUFFICIENT_FEE, PROVER_NOT_FOUND
+from chain.messages import MESSAGES
+from client.errors import NodeUnreachable, QueryFailed, TxRejected
 from client.queries import Queries
 from client.rpc import Rpc
 from client.tx import Signer
@@ -125,7 +126,16 @@ class ChainLink:
             yield header.height
 
     async def send(self, messages: Sequence[Message]) -> TxOutcome:
-        """Send one transaction and wait until it is in a block; raises ClientError when it isn't going to be."""
+        """Send one transaction and wait until it is in a block; raises ClientError when it isn't going to be.
+
+        What answers duties is sent without a fee, and with one if that isn't taken: in a block after the first.
+        """
+        if all(MESSAGES[f"/{one.DESCRIPTOR.full_name}"].duties(one) for one in messages):
+            try:
+                return await self._wallet.send(messages, attempts=1, free=True)
+            except TxRejected as error:
+                if (error.codespace, error.code) != (INSUFFICIENT_FEE.codespace, INSUFFICIENT_FEE.code) or error.height:
+                    raise
         return await self._wallet.send(messages, attempts=1)
 
 

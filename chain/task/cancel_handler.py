@@ -1,4 +1,8 @@
-"""MsgCancelTask: free until a prover accepted, then the elapsed share of the time limit is its (protocol §6)."""
+"""MsgCancelTask: free until a prover accepted, then the elapsed share of the time limit is its (protocol §6).
+
+Not once a fallback is wanted: whoever could take the task back then, free of charge, could look who was drawn and go
+on only where its own prover was, which would collect the bond of the stranger that failed first (ADR 9).
+"""
 
 from __future__ import annotations
 
@@ -46,11 +50,16 @@ def execute_cancel_task(context: Context, message: MsgCancelTask) -> MsgCancelTa
     rows = get_attempt(kv, task_id, progress.attempt)
     if progress.status >= TASK_STATUS_DONE:
         raise NOT_CANCELLABLE.error(f"task {task_id} has ended already")
+    if progress.attempt == FALLBACK:
+        raise NOT_CANCELLABLE.error(
+            f"the first attempt at task {task_id} failed, and half of its fee is back: only its fallback can show "
+            "whose fault that was"
+        )
     if TASK_STATUS_RUNNING < progress.status <= TASK_STATUS_DECIDED or any(
         row.status in (ASSIGNMENT_STATUS_COMMITTED, ASSIGNMENT_STATUS_PROVED) for _, row in rows
     ):
         raise NOT_CANCELLABLE.error(f"a prover has a proof of task {task_id} already: it is too late to cancel it")
-    slot = get_escrowed(task, progress) // (1 if progress.attempt == FALLBACK else task.redundancy)
+    slot = get_escrowed(task, progress) // task.redundancy
     limit_ms = task.time_limit_s * 1_000
     for operator, row in rows:
         if row.status not in OPEN:

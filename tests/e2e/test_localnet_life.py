@@ -60,19 +60,29 @@ def operators(localnet: Localnet) -> list[str]:
 
 
 @pytest.fixture(scope="module")
+def nodes(localnet: Localnet) -> list[str]:
+    """The addresses of the keys that the provers' daemons sign with."""
+    return [str(localnet.ask_prover(index, "status")["prover"]["node"]) for index in range(PROVERS)]
+
+
+@pytest.fixture(scope="module")
 def life(
-    localnet: Localnet, groth16_deployed: Deployed, operators: list[str], tmp_path_factory: pytest.TempPathFactory
+    localnet: Localnet,
+    groth16_deployed: Deployed,
+    operators: list[str],
+    nodes: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Life:
     alice = localnet.key("alice").address
     proof = tmp_path_factory.mktemp("life") / "proof"
-    before = {address: localnet.balances(address) for address in (alice, *operators)}
+    before = {address: localnet.balances(address) for address in (alice, *operators, *nodes)}
     done = localnet.mill(
         *("run", "--program", groth16_deployed.program_id, *groth16_deployed.inputs()),
         *("--wait", "--output", proof, "-o", "json"),
         sender="alice",
     )
     assert done.returncode == 0, done.stderr + localnet.tails()
-    after = {address: localnet.balances(address) for address in (alice, *operators)}
+    after = {address: localnet.balances(address) for address in (alice, *operators, *nodes)}
     return Life(json.loads(done.stdout), done.stderr.splitlines(), proof, before, after)
 
 
@@ -85,7 +95,8 @@ def test_the_task_is_done_and_each_step_was_told_as_it_happened(life: Life) -> N
     steps = [step["name"] for step in life.told["steps"]]
     # Votes that came in several blocks are a step each.
     assert [name for name, _ in groupby(steps)] == [
-        *("created", "offered", "accepted", "proved", "committee", "committed", "revealed", "decided", "ended")
+        *("created", "offered", "accepted", "proved", "committee", "committed", "revealed", "decided"),
+        *("paid", "burned", "ended"),
     ]
     heights = [step["height"] for step in life.told["steps"]]
     assert heights == sorted(heights)
@@ -103,8 +114,8 @@ def test_a_prover_is_drawn_in_the_next_block_and_the_committee_excludes_it(life:
     assert all(vote["committed_height"] < vote["revealed_height"] for vote in round_["votes"])
 
 
-def test_the_fee_is_split_as_the_terms_say(life: Life) -> None:
-    fee, terms = life.task["fee"], life.task["terms"]
+def test_the_fee_is_split_as_the_parameters_say(life: Life, localnet: Localnet) -> None:
+    fee, terms = life.task["fee"], localnet.ask("params", "--version", str(life.task["params_version"]))
     (prover,), verifiers, burns = (
         payouts(life, "PROVER_REWARD"),
         payouts(life, "VERIFIER_REWARD"),
@@ -135,6 +146,10 @@ def test_the_user_pays_the_fee_in_credits_and_the_transaction_in_mill(life: Life
     user = life.task["user"]
     assert life.gained(user, "ucredit") == -life.task["fee"]
     assert life.gained(user, "umill") == -int(cost.removesuffix("umill"))
+
+
+def test_the_provers_paid_nothing_for_doing_their_duty(life: Life, nodes: list[str]) -> None:
+    assert [life.gained(node, "umill") for node in nodes] == [0] * PROVERS
 
 
 def test_the_proof_is_valid_outside_the_network(life: Life, groth16_deployed: Deployed) -> None:

@@ -16,7 +16,7 @@ import docker
 import pytest
 
 from client.bundle import BundleError, BundleLimits, pack
-from prover_node.runner import cgroup
+from prover_node.runner import bwrap as bwrap_module, cgroup
 from prover_node.runner.base import CPU_WEIGHT, NICENESS, Job, Limits, Outcome, Reason, Runner, RunnerError
 from prover_node.runner.docker import DockerRunner
 from prover_node.runner.sandbox import SandboxRunner
@@ -491,5 +491,6 @@ async def test_no_engine_is_a_clear_error(tmp_path: Path, url: str) -> None:
 
 async def test_no_bubblewrap_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bwrap_module, "PROJECT_TOOLS", tmp_path)
     with pytest.raises(RunnerError, match="install it"):
         await SandboxRunner.start("test", tmp_path)

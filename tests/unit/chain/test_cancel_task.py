@@ -16,7 +16,6 @@ from proofmill.types.v1.types_pb2 import Resources
 from chain import schema
 from chain.errors import INVALID_ADDRESS, NOT_CANCELLABLE, TASK_NOT_FOUND, UNAUTHORIZED
 from chain.invariants import check_invariants
-from chain.prover.registry import get_active_count
 from tests.support.envelope import account_of
 from tests.support.life import (
     accept,
@@ -103,15 +102,6 @@ def test_basic_each_of_several_provers_gets_its_part() -> None:
     assert cancel(network, 1) == 53 - 3 * 8
 
 
-def test_basic_the_fallback_too(network: Network) -> None:
-    task_id = run(network, ALICE, deploy(network))
-    first = fail_first(network, task_id)
-    assert cancel(network, task_id) == 18
-    prover = schema.PROVERS.require(network.values, operator_key(first).raw)
-    assert (prover.held_faults, prover.slashed_umill) == (0, 0)
-    assert get_active_count(network.values) == 5
-
-
 def test_basic_repeat(network: Network) -> None:
     task_id = run(network, ALICE, deploy(network))
     network.execute(ALICE, make_cancel(task_id))
@@ -139,13 +129,28 @@ def test_invalid_proved_and_from_then_on(network: Network) -> None:
     refuse(network, NOT_CANCELLABLE, ALICE, make_cancel(task_id))
 
 
-def test_invalid_committed(network: Network) -> None:
+def test_invalid_committed() -> None:
     """The work is done, and its user must not get it for the time that it took."""
+    network = Network.start(make_genesis(6))
+    message = make_run(ALICE, deploy(network))
+    message.redundancy = 2
+    network.execute(ALICE, message)
+    network.next_block()
+    index, _ = accept_all(network, 1)
+    network.execute(node_key(index), make_proof_commit(index, 1))
+    refuse(network, NOT_CANCELLABLE, ALICE, make_cancel(1))
+
+
+def test_invalid_once_a_fallback_is_wanted(network: Network) -> None:
+    """Or a user could look who was drawn, and go on only where that is a prover of its own."""
     task_id = run(network, ALICE, deploy(network))
-    fail_first(network, task_id)
-    index = accept(network, task_id)
-    network.execute(node_key(index), make_proof_commit(index, task_id))
+    first = fail_first(network, task_id)
+    result = refuse(network, NOT_CANCELLABLE, ALICE, make_cancel(task_id))
+    assert "half of its fee is back" in result.log
+    accept(network, task_id)
     refuse(network, NOT_CANCELLABLE, ALICE, make_cancel(task_id))
+    prover = schema.PROVERS.require(network.values, operator_key(first).raw)
+    assert prover.held_faults == 1
 
 
 def test_invalid_ended_in_the_fallback(network: Network) -> None:

@@ -307,19 +307,6 @@ def test_a_task_that_is_cancelled_while_it_runs(network: Watched) -> None:
     check_earnings(network)
 
 
-def test_a_fallback_that_is_cancelled(network: Watched) -> None:
-    start(network)
-    report(network, accept(network, 1))
-    network.next_block()
-    network.execute(ALICE, MsgCancelTask(user=ALICE.address, task_id=1))
-    assert network.texts("refunded") == [
-        f"0.008825 credits, 50 % of the fee, at once to {ALICE.address}",
-        f"0.008826 credits to {ALICE.address}",
-    ]
-    assert "the user cancelled before it was known" in network.text("let go")
-    check_earnings(network)
-
-
 @pytest.mark.parametrize(
     ("verdict", "ending"),
     [
