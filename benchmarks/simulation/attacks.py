@@ -20,6 +20,7 @@ from benchmarks.simulation.population import (
     MILL,
     OPERATOR_UMILL,
     USER_UCREDIT,
+    Size,
     make_program,
     make_wallet,
 )
@@ -86,15 +87,15 @@ class Attack:
     percent: int
     program: str
     kind: Kind
-    # Whose draws it keeps: in the first attempt, and in the fallback; the others it cancels.
-    keep_first: str
-    keep_fallback: str
+    # Which first draws it keeps: any, of strangers only, of own nodes only, or some of both. The others it cancels.
+    keep: str
+    redundancy: int
     seed: int
     hours: float = 1
     in_flight: int = 4
     bond: int = 2_000 * MILL
-    # What differs from protocol §9.
-    params: tuple[tuple[str, int], ...] = ()
+    # Strangers that are as large as its own nodes, if not all are.
+    large: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +165,19 @@ class _User:
     def act(self) -> None:
         missing = self.attack.in_flight - len(self.tasks)
         for _ in range(missing):
-            run: list[Message] = [make_run(self.wallet.address, self._program, self.attack.kind)]
+            message = make_run(self.wallet.address, self._program, self.attack.kind, self.attack.redundancy)
+            run: list[Message] = [message]
             self.world.out(self.wallet).others.append(run)
 
     def listen(self, events: list[Message]) -> None:
+        drawn: dict[int, list[bool]] = {}
         for event in events:
             if isinstance(event, EventTaskCreated) and event.user == self.wallet.address:
                 self.tasks.add(event.task_id)
                 self.made += 1
             elif isinstance(event, EventTaskOffered) and event.task_id in self.tasks:
-                self._judge(event)
+                own = isinstance(self.world.by_operator[event.prover], Accomplice)
+                drawn.setdefault(event.task_id, []).append(own)
             elif isinstance(event, EventTaskEnded) and event.task_id in self.tasks:
                 self.tasks.remove(event.task_id)
                 self.ends[event.status] = self.ends.get(event.status, 0) + 1
@@ -181,15 +185,17 @@ class _User:
                 self.blocked += 1
                 self._program = self._deploy()
 
-    def _judge(self, event: EventTaskOffered) -> None:
-        job = self.world.jobs[event.task_id]
-        wanted = self.attack.keep_fallback if job.fallback else self.attack.keep_first
-        own = isinstance(self.world.by_operator[event.prover], Accomplice)
-        if wanted == "any" or own == (wanted == "own"):
-            return
-        cancel: list[Message] = [MsgCancelTask(user=self.wallet.address, task_id=event.task_id)]
-        self.world.out(self.wallet).others.append(cancel)
-        self.cancelled += 1
+        for task_id, owned in drawn.items():
+            if task_id in self.tasks and not self.world.jobs[task_id].fallback and not self._likes(owned):
+                cancel: list[Message] = [MsgCancelTask(user=self.wallet.address, task_id=task_id)]
+                self.world.out(self.wallet).others.append(cancel)
+                self.cancelled += 1
+
+    def _likes(self, owned: list[bool]) -> bool:
+        """Whether a first draw is worth keeping, of which these are the provers: own or not."""
+        return {"any": True, "strangers": not any(owned), "own": all(owned), "both": len(set(owned)) == 2}[
+            self.attack.keep
+        ]
 
 
 def run_attack(attack: Attack) -> Damage:
@@ -203,8 +209,10 @@ def run_attack(attack: Attack) -> Damage:
             cheaters=nodes * attack.percent // 100,
             careless_percent=0,
             redundant_percent=0,
-            params=(("retest_random_blocks", 1_000_000), ("retest_idle_after_ms", 86_400_000), *attack.params),
+            params=(("retest_random_blocks", 1_000_000), ("retest_idle_after_ms", 86_400_000)),
             bond=attack.bond,
+            small_size=None if attack.large is None else _SMALL,
+            large_others=attack.large or 0,
         )
     )
     user = _User(world, attack)
@@ -217,7 +225,7 @@ def run_attack(attack: Attack) -> Damage:
     strangers = [node for node in world.nodes if not isinstance(node, Accomplice)]
     account = schema.ACCOUNTS.require(world.engine.rows, user.wallet.raw)
     open_fees = sum(world.jobs[task_id].fee for task_id in user.tasks)
-    fee = make_fee(world, attack.kind)
+    fee = make_fee(world, attack)
     work = [node.proving_umill + node.verifying_umill for node in own]
     days = attack.hours / 24
     accomplices, others = measure(world, own, days), measure(world, strangers, days)
@@ -243,28 +251,30 @@ def run_attack(attack: Attack) -> Damage:
     )
 
 
-def make_fee(world: World, kind: Kind) -> int:
+def make_fee(world: World, attack: Attack) -> int:
     """ucredit for such a task."""
-    return price(world.params, make_run("", bytes(32), kind).resources, kind.time_limit_s, 1)
+    resources = make_run("", bytes(32), attack.kind).resources
+    return price(world.params, resources, attack.kind.time_limit_s, attack.redundancy)
 
 
-_NO_REFUND: Final = (("refund_on_fallback_bp", 0),)
-# Name, program, tasks, whose draws are kept at first and in the fallback, bonds of all nodes in MILL, parameters.
+_SMALL: Final = Size("16 cores", 16, 64, 0)
+# Name, program, tasks, redundancy, which first draws are kept, bonds of all nodes in MILL, strangers that are large.
 ATTACKS: Final = (
-    ("collect with a secret proof", "secret proof", DEAR, "stranger", "own", 2_000, ()),
-    ("the same, without the refund on fallback", "secret proof", DEAR, "stranger", "own", 2_000, _NO_REFUND),
-    ("ruin with a secret proof", "secret proof", CHEAP, "stranger", "own", 2_000, ()),
-    ("ruin with a moody verifier", "moody verifier", CHEAP, "any", "any", 2_000, ()),
-    ("the same, bonds at the least", "moody verifier", CHEAP, "any", "any", 1_000, ()),
-    ("free proofs with a dumb verifier", "dumb verifier", ORDINARY, "stranger", "any", 2_000, ()),
-    ("buy from oneself", "honest", ORDINARY, "own", "own", 2_000, ()),
+    ("collect with a secret proof", "secret proof", DEAR, 1, "strangers", 2_000, None),
+    ("the same, five strangers large enough", "secret proof", DEAR, 1, "strangers", 2_000, 5),
+    ("ruin with a secret proof", "secret proof", CHEAP, 1, "strangers", 2_000, None),
+    ("the same among five provers", "secret proof", CHEAP, 5, "both", 2_000, None),
+    ("ruin with a moody verifier", "moody verifier", CHEAP, 1, "any", 2_000, None),
+    ("the same, bonds at the least", "moody verifier", CHEAP, 1, "any", 1_000, None),
+    ("free proofs with a dumb verifier", "dumb verifier", ORDINARY, 1, "strangers", 2_000, None),
+    ("buy from oneself", "honest", ORDINARY, 1, "own", 2_000, None),
 )
 
 
 def plan_attacks(percents: tuple[int, ...], seeds: tuple[int, ...], hours: float) -> list[Attack]:
     return [
-        Attack(name, percent, program, kind, first, fallback, seed, hours, bond=bond * MILL, params=params)
-        for name, program, kind, first, fallback, bond, params in ATTACKS
+        Attack(name, percent, program, kind, keep, redundancy, seed, hours, bond=bond * MILL, large=large)
+        for name, program, kind, redundancy, keep, bond, large in ATTACKS
         for percent in percents
         for seed in seeds
     ]

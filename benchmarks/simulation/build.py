@@ -39,6 +39,9 @@ class Setup:
     # Of each node, or one for all.
     sizes: tuple[Size, ...] = (UNIFORM,)
     cheater_size: Size | None = None
+    # Of all others but so many.
+    small_size: Size | None = None
+    large_others: int = 0
     strategy: type[Node] = Node
     # Nodes that follow it.
     cheaters: int = 0
@@ -74,6 +77,9 @@ def build(setup: Setup) -> World:
     if setup.cheater_size is not None:
         for index in order[: setup.cheaters]:
             sizes[index] = setup.cheater_size
+    if setup.small_size is not None:
+        for index in order[setup.cheaters + setup.large_others :]:
+            sizes[index] = setup.small_size
     genesis = make_genesis(
         params, operators, wallets, sizes, users, tests=setup.tests, pool_umill=setup.pool_umill, bond=setup.bond
     )

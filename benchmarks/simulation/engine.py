@@ -18,16 +18,18 @@ from google.protobuf.descriptor import FieldDescriptor
 from benchmarks.simulation.costs import tx_fee, tx_gas
 from benchmarks.simulation.rows import Rows
 from chain import schema
+from chain.ante import check_limits
 from chain.bank.ledger import charge_fee
 from chain.beacon import compute_beacon
 from chain.context import BlockEnv, Context
-from chain.errors import TxError
+from chain.errors import WRONG_SEQUENCE, TxError
 from chain.genesis import apply_genesis, genesis_json
 from chain.messages import MESSAGES
 from chain.signatures import SignatureCache
 from chain.state.kv import MemoryKV
 from chain.state.overlay import Overlay
 from chain.transition import BlockInput, apply_block, begin_block, init_chain
+from chain.tx import DecodedTx, Signer
 from tests.support.network import START_MS, Key, make_tx
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from proofmill.genesis.v1.genesis_pb2 import Genesis
 
     from chain.events import Event
+    from chain.messages import MessageSpec
     from chain.state.kv import KVReader
 
 CHAIN_ID = "simulation-1"
@@ -57,6 +60,12 @@ class Send:
 
     wallet: Wallet
     messages: Sequence[Message]
+    # A prover's answers to its duties cost nothing, one transaction a block (ADR 10).
+    free: bool = False
+
+    @property
+    def specs(self) -> tuple[tuple[MessageSpec, Message], ...]:
+        return tuple((MESSAGES[f"/{message.DESCRIPTOR.full_name}"], message) for message in self.messages)
 
 
 class QuietContext(Context):
@@ -87,8 +96,9 @@ class Engine:
         self.fees: dict[str, int] = {}
         # Why transactions failed as a whole, by (codespace, code).
         self.failed: dict[tuple[str, int], int] = {}
+        # Of the last block: what the ante refused, because a duty that it answers is over.
+        self.refused: list[Send] = []
         self.gas = 0
-        # Of the last block.
         self.begin_seconds = self.txs_seconds = 0.0
         self._seed = seed
 
@@ -128,6 +138,7 @@ class QuickEngine(Engine):
         self.height += 1
         self.time_ms += after_ms
         self.gas = 0
+        self.refused = []
         context = self.open_context(self.height, self.time_ms, self.rows)
         start = time.process_time()
         begin_block(context, (), schema.LAST_BLOCK_TIME.get(context.kv) or 0)
@@ -142,19 +153,30 @@ class QuickEngine(Engine):
         return context.messages
 
     def _deliver(self, context: QuietContext, send: Send) -> None:
-        gas = tx_gas(send.messages)
-        fee = tx_fee(context.params, gas)
         account = schema.ACCOUNTS.require(context.kv, send.wallet.raw)
+        gas = tx_gas(send.messages)
+        needed = tx_fee(context.params, gas)
+        fee = 0 if send.free else needed
         if account.umill < fee:
             raise ValueError(f"{send.wallet.address} can't pay its fees: give it more in the genesis")
+        signer = Signer(send.wallet.raw, None, account.sequence, is_direct=True, signature=b"")
+        try:
+            if any(send.wallet == other.wallet for other in self.refused):
+                raise WRONG_SEQUENCE.error("the transaction before this one was refused")
+            check_limits(context, DecodedTx(b"", b"", send.specs, (signer,), fee, gas, gas, 0))
+        except TxError:
+            self.refused.append(send)
+            return
         charge_fee(context.kv, account, fee)
+        if fee < needed:
+            account.free_height = self.height
         account.sequence += 1
         schema.ACCOUNTS.set(context.kv, send.wallet.raw, account)
         self._note_fee(send.wallet, gas, fee)
         layer = context.nested()
         try:
-            for message in send.messages:
-                MESSAGES[f"/{message.DESCRIPTOR.full_name}"].execute(layer, message)
+            for spec, message in send.specs:
+                spec.execute(layer, message)
         except TxError as error:
             self._note_failure(error.codespace, error.code)
             return
@@ -177,6 +199,7 @@ class SignedEngine(Engine):
         self.height += 1
         self.time_ms += after_ms
         self.gas = 0
+        self.refused = []
         sequences: dict[bytes, int] = {}
         txs = tuple(self._sign(send, sequences) for send in sends)
         block = BlockInput(CHAIN_ID, self.height, self.time_ms, hash_, txs, bytes(20), ())
@@ -187,8 +210,9 @@ class SignedEngine(Engine):
         events = list(result.events)
         for send, tx in zip(sends, result.results, strict=True):
             if not tx.gas_used:
-                raise ValueError(f"the ante refused a simulated transaction: {tx.log}")
-            self._note_fee(send.wallet, tx.gas_used, tx_fee(params, tx.gas_used))
+                self.refused.append(send)
+                continue
+            self._note_fee(send.wallet, tx.gas_used, 0 if send.free else tx_fee(params, tx.gas_used))
             if tx.code:
                 self._note_failure(tx.codespace, tx.code)
             events += tx.events
@@ -203,7 +227,14 @@ class SignedEngine(Engine):
         account = schema.ACCOUNTS.require(self.rows, key.raw)
         sequence = sequences.get(key.raw, account.sequence)
         sequences[key.raw] = sequence + 1
-        return make_tx(key, send.messages, account_number=account.number, sequence=sequence, chain_id=CHAIN_ID)
+        return make_tx(
+            key,
+            send.messages,
+            account_number=account.number,
+            sequence=sequence,
+            chain_id=CHAIN_ID,
+            fee=0 if send.free else None,
+        )
 
     def _take(self, writes: Mapping[bytes, bytes | None], nodes: Mapping[bytes, bytes | None]) -> None:
         self.rows.commit(writes)

@@ -65,11 +65,6 @@ class Group:
         """What is left of a day."""
         return self.earned - self.slashed - self.tx_fees - self.work
 
-    @property
-    def net_without_fees(self) -> float:
-        """The same on a chain whose transactions cost nothing."""
-        return self.net + self.tx_fees
-
 
 def measure(world: World, nodes: Sequence[Node], days: float) -> Group:
     """A group's means; ValueError if a node's balances aren't what it earned, lost and paid."""

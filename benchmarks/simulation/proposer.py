@@ -37,7 +37,7 @@ class Bias:
     proposer_percent: int
     hashes: int
     seed: int
-    blocks: int = 400
+    blocks: int = 300
     tasks_per_s: float = 2.0
 
 

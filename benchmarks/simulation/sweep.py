@@ -97,7 +97,6 @@ class Result:
     cheaters: Group
     honest: Group
     difference: Mean
-    difference_without_fees: Mean
     outcomes: tuple[Outcome, ...]
 
 
@@ -106,8 +105,5 @@ def combine(outcomes: list[Outcome]) -> Result:
         cheaters=average([one.cheaters for one in outcomes]),
         honest=average([one.honest for one in outcomes]),
         difference=mean_of([one.cheaters.net - one.honest.net for one in outcomes]),
-        difference_without_fees=mean_of(
-            [one.cheaters.net_without_fees - one.honest.net_without_fees for one in outcomes]
-        ),
         outcomes=tuple(outcomes),
     )

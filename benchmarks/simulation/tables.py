@@ -34,7 +34,6 @@ def make_tables(results: Results) -> dict[str, str]:
         "state": _state,
         "honest": _honest,
         "strategies": _strategies,
-        "strategies_free": _strategies_free,
         "components": _components,
         "harm": _harm,
         "lazy": _lazy,
@@ -224,8 +223,7 @@ def _honest(results: Results) -> str:
         ("verifying", "2 umill a run", mill(-one.verifying_cost)),
         ("capacity tests", f"{one.tests:.1f} tests", mill(-one.testing_cost)),
         ("slashes", "", mill(-one.slashed)),
-        ("**left, before transaction fees**", "", f"**{mill(one.net_without_fees)}**"),
-        ("transaction fees", "25 umill for 1,000 gas", mill(-one.tx_fees)),
+        ("transaction fees", "duties are free", mill(-one.tx_fees)),
         ("**left**", "", f"**{mill(one.net)}**"),
     ]
     return table(("an honest node's day", "", "MILL"), rows)
@@ -241,19 +239,11 @@ def _shares(results: Results) -> list[int]:
 
 
 def _strategies(results: Results) -> str:
-    return _differences(results, lambda one: one.difference)
-
-
-def _strategies_free(results: Results) -> str:
-    return _differences(results, lambda one: one.difference_without_fees)
-
-
-def _differences(results: Results, choose: Callable[[Result], Mean]) -> str:
     rows = []
     shares = _shares(results)
     for name in _names(results):
         found = [_at(results, name, percent) or _at(results, name, percent, invalid_bp=500) for percent in shares]
-        rows.append((name, *(mean(choose(one)) if one else "" for one in found)))
+        rows.append((name, *(mean(one.difference) if one else "" for one in found)))
     return table(("strategy", *(f"{percent} % of the nodes" for percent in shares)), rows)
 
 
@@ -269,7 +259,8 @@ def _harm(results: Results) -> str:
                 continue
             undecided = sum(run.undecided for run in one.outcomes) / sum(run.tasks for run in one.outcomes)
             cells.append(f"{undecided:.1%}, {mill(one.honest.slashed)}")
-        rows.append((name, *cells))
+        if any(cell not in ("", "0.0%, 0") for cell in cells):
+            rows.append((name, *cells))
     return table(("strategy", *(f"{percent} % of the nodes" for percent in shares)), rows)
 
 
@@ -477,7 +468,7 @@ def _split(results: Results) -> str:
     for parts in dict.fromkeys(one.split.parts for one in results.parted):
         found = [one for one in results.parted if one.split.parts == parts]
         own, factor = average([one.own for one in found]), mean_of([one.factor for one in found])
-        net = mean_of([(one.own.net_without_fees * parts - one.others.net_without_fees) for one in found])
+        net = mean_of([one.own.net * parts - one.others.net for one in found])
         rows.append(
             (
                 str(parts),
@@ -496,7 +487,7 @@ def _split(results: Results) -> str:
             "seats a day",
             "MILL earned a day",
             "times an undivided one",
-            "more left a day, before fees",
+            "more left a day",
             "bonds, MILL",
         ),
         rows,

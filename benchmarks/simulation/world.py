@@ -144,8 +144,13 @@ class Outgoing:
             batch.append(MsgSubmitProofs(node=node, entries=self.proofs))
         if self.vote_commits or self.reveals:
             batch.append(MsgVotes(node=node, commits=self.vote_commits, reveals=self.reveals))
-        sends = [Send(self.wallet, messages) for messages in self.others]
-        return [Send(self.wallet, batch), *sends] if batch else sends
+        sends: list[Send] = []
+        for messages in [batch, *self.others] if batch else self.others:
+            send = Send(self.wallet, messages)
+            duties = all(spec.duties(message) for spec, message in send.specs)
+            free = duties and not any(other.free for other in sends)
+            sends.append(Send(self.wallet, messages, free))
+        return sends
 
 
 class World:
@@ -215,7 +220,10 @@ class World:
         if self.demand is not None:
             for user, messages in self.demand.draw(self.now, after_ms).items():
                 self.out(user).others.append(list(messages))
-        sends = [send for outgoing in self._outbox.values() for send in outgoing.sends()]
+        # What was refused because one of its duties was over is sent again, and paid for.
+        sends = [Send(send.wallet, send.messages) for send in self.engine.refused]
+        self.figures.refused += len(sends)
+        sends += [send for outgoing in self._outbox.values() for send in outgoing.sends()]
         self._outbox = {}
         self.figures.txs += len(sends)
         events = self.engine.block(after_ms, sends, block_hash)
@@ -227,7 +235,7 @@ class World:
             listener(events)
         while self._agenda and self._agenda[0][0] <= self.now:
             heapq.heappop(self._agenda)[2]()
-        self._busy = bool(events or self._outbox)
+        self._busy = bool(events or self._outbox or self.engine.refused)
         if self._archive:
             self._drop_ended()
         return events
@@ -431,6 +439,7 @@ class Figures:
 
     created: int = 0
     txs: int = 0
+    refused: int = 0
     proofs: int = 0
     bad_proofs: int = 0
     rounds: int = 0
