@@ -14,7 +14,7 @@ from benchmarks.simulation.strategies import STRATEGIES, Pool, ProofCopycat
 SHARES: Final = (1, 5, 10, 20, 40)
 NODES: Final = 100
 DAY_S: Final = 86_400
-TASKS_A_DAY: Final = 800
+TASKS_A_DAY: Final = 500
 INVALID_BP: Final = 100
 BY_NAME: Final = {Node.name: Node} | {strategy.name: strategy for strategy in STRATEGIES}
 # These are about tasks with several provers, so most of theirs are.
