@@ -394,8 +394,8 @@ def test_cancelling_an_offer_is_free_and_no_miss(
             os.kill(pid, signal.SIGCONT)
     answer = task_of(network, task_id)
     assert refund == answer.task.task.fee
-    (offer,) = answer.assignments
-    assert offer.status == ASSIGNMENT_STATUS_CANCELLED
+    # On a machine so busy that an offer expired meanwhile, there was another.
+    (offer,) = [row for row in answer.assignments if row.status == ASSIGNMENT_STATUS_CANCELLED]
     assert not prover_of(network, offer.prover).misses_ms
 
 
