@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from chain.signatures import SignatureCache
 
 
+# More duties at once than that cost their fee: they are counted before the signature is looked at.
+FREE_ENTRIES_MAX = 100
+
+
 def decode_sized(raw: bytes, params: Params) -> DecodedTx:
     """The first ante checks, size and decoding, in their order."""
     if len(raw) > params.tx_bytes_max:
@@ -86,13 +90,13 @@ def answers_duties(context: Context, tx: DecodedTx) -> bool:
     """
     kv, (signer, *others) = context.kv, tx.signers
     answered = [spec.duties(message) for spec, message in tx.messages]
+    wanted = sum(answered)
     operator = schema.PROVERS_BY_NODE.get(kv, signer.address)
-    if others or operator is None or not all(answered) or tx.gas_limit != tx.gas:
+    if others or operator is None or not all(answered) or wanted > FREE_ENTRIES_MAX or tx.gas_limit != tx.gas:
         return False
     account = schema.ACCOUNTS.get(kv, signer.address)
     if account is None or account.free_height == context.block.height:
         return False
-    wanted = sum(answered)
     return sum(1 for _ in islice(schema.DUTIES.keys(kv, prefix_of=(operator,)), wanted)) == wanted
 
 

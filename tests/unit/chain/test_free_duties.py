@@ -9,6 +9,7 @@ from proofmill.task.v1.tx_pb2 import MsgAcceptTasks
 from chain import schema
 from chain.errors import INSUFFICIENT_FEE
 from chain.invariants import check_invariants
+from chain.params import GIB
 from chain.signatures import SignatureCache
 from chain.transition import CheckState
 from tests.support.envelope import account_of
@@ -107,6 +108,23 @@ def refused(network: Network, index: int, *messages: object, **changes: object) 
 def test_more_entries_than_duties_cost_their_fee(network: Network, offered: int) -> None:
     refused(network, offered, make_accept(offered, 1, 2))
     assert network.deliver(node_key(offered), make_accept(offered, 1, 2)).code == 0
+
+
+def test_more_than_a_hundred_at_once_cost_their_fee() -> None:
+    """They are counted before the signature is verified: nobody makes the mempool count for long."""
+    genesis = make_genesis(1)
+    genesis.provers[0].resources.cpu_millis = 200_000
+    genesis.provers[0].resources.memory_bytes = 400 * GIB
+    network = Network.start(genesis)
+    program = deploy(network)
+    for _ in range(2):
+        network.send(ALICE, *[make_run(ALICE, program)] * 60)
+    network.next_block()
+    network.next_block()
+    refused(network, 0, make_accept(0, *range(1, 102)))
+    assert network.deliver(node_key(0), make_accept(0, *range(1, 101)), fee=0).code == 0
+    assert network.deliver(node_key(0), make_accept(0, *range(101, 121)), fee=0).code == 0
+    check_invariants(network.values)
 
 
 def test_who_owes_nothing_pays(network: Network, offered: int) -> None:
