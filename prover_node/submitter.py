@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from chain.ante import FREE_ENTRIES_MAX
 from client.errors import ClientError
 from prover_node.chain_link import ChainLink
 from prover_node.effects import Entry, EntryRef
@@ -14,7 +15,7 @@ from prover_node.events import TxFailed
 from prover_node.messages import Batch, Rejection, make_batches
 
 # Keeps a transaction well below the limits on its size and gas.
-_ENTRIES_MAX = 100
+_ENTRIES_MAX = FREE_ENTRIES_MAX
 
 log = structlog.get_logger("prover.submitter")
 
@@ -51,8 +52,13 @@ class Submitter:
             await self._work.wait()
             self._work.clear()
             entries, self._waiting = list(self._waiting.values()), {}
+            batches = [
+                batch
+                for first in range(0, len(entries), _ENTRIES_MAX)
+                for batch in make_batches(entries[first : first + _ENTRIES_MAX], self._node, self._endpoints)
+            ]
             # Side by side: a vote that waited behind the reports of several failures could come too late.
-            await asyncio.gather(*map(self._send, make_batches(entries, self._node, self._endpoints)))
+            await asyncio.gather(*map(self._send, batches))
 
     async def _send(self, batch: Batch) -> None:
         names = [f"{ref.kind.value} {ref.task_id}" for ref in batch.refs]

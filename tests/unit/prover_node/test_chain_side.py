@@ -112,8 +112,8 @@ async def test_an_offer_is_read_with_the_files_of_its_role(chain: Chain) -> None
     assert duty.spec.image.size == 9_000
 
 
-async def submit(chain: Chain, *batches: list[Entry]) -> list[TxFailed]:
-    """Have the entries sent, batch after batch; what was reported as failed."""
+async def submit(chain: Chain, *batches: list[Entry], transactions: int = 1) -> list[TxFailed]:
+    """Have the entries sent, batch after batch, each in so many transactions; what was reported as failed."""
     failed: list[TxFailed] = []
 
     async def report(event: TxFailed) -> None:
@@ -128,7 +128,7 @@ async def submit(chain: Chain, *batches: list[Entry]) -> list[TxFailed]:
                 for entry in batch:
                     submitter.add(entry)
                 async with asyncio.timeout(30):
-                    while submitter.sent + submitter.failed == done:  # noqa: ASYNC110 - counters are all there is
+                    while submitter.sent + submitter.failed < done + transactions:  # noqa: ASYNC110 - counters are all there is
                         await asyncio.sleep(0.01)
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
@@ -143,6 +143,17 @@ async def test_entries_of_one_moment_travel_in_one_transaction(chain: Chain) -> 
         async with linked(server.url) as link:
             left = {duty.task_id: duty.accepted for duty in (await link.duties()).assignments}
     assert left == {second: True}
+
+
+async def test_what_is_too_much_for_one_transaction_travels_in_several(chain: Chain) -> None:
+    """More than a thousand entries the chain would refuse as a whole, again and again."""
+    task_id = chain.run()
+    entries: list[Entry] = [AcceptTask(number) for number in range(10_000, 11_200)]
+    assert await submit(chain, [*entries, AcceptTask(task_id)], transactions=13) == []
+    with HttpNode(chain.node) as server:
+        async with linked(server.url) as link:
+            (duty,) = (await link.duties()).assignments
+    assert duty.accepted
 
 
 async def test_a_stale_entry_does_not_hold_up_its_neighbours(chain: Chain) -> None:
