@@ -48,7 +48,7 @@ from chain.address import decode_address
 from chain.state.overlay import Overlay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from google.protobuf.message import Message
     from proofmill.types.v1.types_pb2 import Resources
@@ -457,7 +457,3 @@ class Figures:
     test_bytes: dict[str, int] = field(default_factory=dict)
     dropped_tasks: int = 0
     dropped_tests: int = 0
-
-
-def sum_of(counts: Mapping[Any, int]) -> int:
-    return sum(counts.values())
