@@ -16,7 +16,7 @@ help:
 	@echo "make check     format, lint, types, import rules, and the fast tests"
 	@echo "make localnet  a local network that stays up; .venv/bin/mill localnet stop ends it"
 	@echo "make bench     the benchmarks"
-	@echo "make simulate  who earns what: the state machine under simulated nodes, into docs/simulation.md (ten minutes)"
+	@echo "make simulate  who earns what: the state machine under simulated nodes, into docs/simulation.md (a quarter of an hour)"
 	@echo "make setup     what the others do first: .venv, protobuf stubs, tools"
 	@echo "make protos    the protobuf stubs alone"
 	@echo "make lock      renew requirements.lock, scripts/tools.lock and CosmPy's environment"
