@@ -51,21 +51,21 @@ def process_ante(context: Context, tx: DecodedTx, signatures: SignatureCache | N
 
     Without a cache signatures aren't verified: for a recheck (they were), and for simulations.
     """
-    check_limits(context, tx)
+    free = check_limits(context, tx)
     accounts = [_check_signer(context, tx, signer, signatures) for signer in tx.signers]
     payer = accounts[0]
     if payer.umill < tx.fee:
         raise INSUFFICIENT_FUNDS.error(f"the fee is {tx.fee} umill, but the account holds {payer.umill} umill")
     charge_fee(context.kv, payer, tx.fee)
-    if tx.fee < _compute_needed(context, tx):
+    if free:
         payer.free_height = context.block.height
     for signer, account in zip(tx.signers, accounts, strict=True):
         account.sequence += 1
         schema.ACCOUNTS.set(context.kv, signer.address, account)
 
 
-def check_limits(context: Context, tx: DecodedTx) -> None:
-    """Timeout height, gas and fee."""
+def check_limits(context: Context, tx: DecodedTx) -> bool:
+    """Timeout height, gas and fee; whether it states less than its gas costs, as answers to duties may."""
     height = context.block.height
     if tx.timeout_height and height > tx.timeout_height:
         raise TX_TIMEOUT_HEIGHT.error(
@@ -74,13 +74,11 @@ def check_limits(context: Context, tx: DecodedTx) -> None:
     if tx.gas_limit < tx.gas:
         raise OUT_OF_GAS.error(f"the transaction needs {tx.gas} gas, but its limit is {tx.gas_limit}")
     check_gas(tx.gas_limit)
-    needed = _compute_needed(context, tx)
-    if tx.fee < needed and not answers_duties(context, tx):
+    needed = compute_fee(tx.gas_limit, context.params.gas_price_umill)
+    free = tx.fee < needed
+    if free and not answers_duties(context, tx):
         raise INSUFFICIENT_FEE.error(f"{tx.gas_limit} gas cost {needed} umill, but the fee is {tx.fee} umill")
-
-
-def _compute_needed(context: Context, tx: DecodedTx) -> int:
-    return compute_fee(tx.gas_limit, context.params.gas_price_umill)
+    return free
 
 
 def answers_duties(context: Context, tx: DecodedTx) -> bool:
