@@ -7,7 +7,7 @@ SOURCES := chain client validator_node prover_node
 OURS := $(SOURCES) scripts hatch_build.py conftest.py tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup protos demo test check bench simulate localnet lock clean distclean
+.PHONY: help setup protos demo test check bench programs simulate localnet lock clean distclean
 
 help:
 	@echo "make demo      one real proof, end to end, on a local network (KEEP=1 leaves it running; FAULTS=1 goes on"
@@ -17,6 +17,7 @@ help:
 	@echo "make localnet  a local network that stays up; .venv/bin/mill localnet stop ends it"
 	@echo "make bench     the benchmarks"
 	@echo "make simulate  who earns what: the state machine under simulated nodes, into docs/simulation.md (a quarter of an hour)"
+	@echo "make programs  the image archives of all programs, into tmp/programs"
 	@echo "make setup     what the others do first: .venv, protobuf stubs, tools"
 	@echo "make protos    the protobuf stubs alone"
 	@echo "make lock      renew requirements.lock, scripts/tools.lock and CosmPy's environment"
@@ -35,7 +36,7 @@ demo: setup
 	@$(PY) scripts/demo.py
 
 test: setup
-	@$(PY) scripts/tools.py ensure --optional dockerd node registry
+	@$(PY) scripts/tools.py ensure --optional dockerd node registry rust
 	$(PY) -m pytest $(ARGS)
 
 check: protos
@@ -47,6 +48,13 @@ check: protos
 
 bench: setup
 	$(PY) -m benchmarks $(ARGS)
+
+programs: setup
+	@$(PY) scripts/tools.py ensure node rust
+	@for manifest in programs/*/*.yaml; do \
+		name=$$(basename $$(dirname $$manifest))-$$(basename $$manifest .yaml); \
+		.venv/bin/mill program build $$manifest --out tmp/programs/$${name%-program} $(ARGS) || exit; \
+	done
 
 simulate: protos
 	$(PY) -m benchmarks.simulation $(ARGS)

@@ -15,7 +15,9 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +31,7 @@ COMETBFT_VERSION = "v0.40.0"
 COMETBFT_CALLS_ITSELF = ("0.39.0", "0.40.0")  # the released v0.40.0 still prints the number of the line before
 GO_MINIMUM = (1, 25)  # CometBFT v0.40.0's go.mod
 NODE_MINIMUM = (20, 0)
+RUST_VERSION = "1.95.0"  # as in the programs' manifests
 
 # dockerd, what it starts, and the libraries of theirs that a small machine may lack.
 DOCKERD_PACKAGES = ("docker.io", "containerd", "runc", "libdevmapper1.02.1", "libseccomp2", "libsystemd0")
@@ -174,6 +177,34 @@ def ensure_node() -> Path:
     return link(home / "bin" / "node")
 
 
+def ensure_rust() -> Path:
+    """The Rust that programs are built with: the machine's rustup or just that version, or rustup's in .tools/rust.
+
+    No package registry has it, so rustup comes from its own site, or from the mirror that RUSTUP_UPDATE_ROOT names.
+    """
+    machine = on_path("cargo")
+    if machine and (on_path("rustup") or f" {RUST_VERSION} " in run([machine, "--version"])):
+        return machine
+    home = TOOLS / "rust"
+    if not (home / "cargo" / "bin" / "cargo").exists():
+        site = os.environ.get("RUSTUP_UPDATE_ROOT", "https://static.rust-lang.org/rustup")
+        with tempfile.TemporaryDirectory() as scratch, step(f"fetching Rust {RUST_VERSION} with rustup"):
+            init = Path(scratch, "rustup-init")
+            url = f"{site}/dist/{os.uname().machine}-unknown-linux-gnu/rustup-init"
+            try:
+                with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - the site is ours to name
+                    init.write_bytes(answer.read())
+            except OSError as error:
+                raise ToolError(f"{url} can't be fetched ({error}); install rustup or Rust {RUST_VERSION}") from error
+            init.chmod(0o755)
+            run(
+                [init, "-y", "--no-modify-path", "--profile", "minimal", "--default-toolchain", RUST_VERSION],
+                env={"CARGO_HOME": str(home / "cargo"), "RUSTUP_HOME": str(home / "rustup")},
+            )
+    link(home / "cargo" / "bin" / "rustc")
+    return link(home / "cargo" / "bin" / "cargo")
+
+
 # --- CometBFT --------------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +344,7 @@ ENSURE: Mapping[str, Callable[[], Path]] = MappingProxyType(
         "leveldb": ensure_leveldb,
         "node": ensure_node,
         "registry": ensure_registry,
+        "rust": ensure_rust,
     }
 )
 

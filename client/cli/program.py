@@ -21,6 +21,7 @@ from client.errors import InvalidInput
 from client.plain import Plain, enum_label, to_plain
 from client.program.build import build as build_program
 from client.program.description import DESCRIPTION_FILE, BuiltProgram, read_program
+from client.program.manifest import MANIFEST_FILE
 from client.quantity import format_memory
 from client.registry_image import registry_image
 from client.sdk import MillClient
@@ -40,23 +41,26 @@ def program() -> None:
 
 
 @program.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("place", type=click.Path(exists=True, path_type=Path), metavar="FOLDER|MANIFEST")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Where the result goes.  [default: FOLDER/build]",
+    help="Where the result goes.  [default: FOLDER/build, for MANIFEST other.yaml FOLDER/build-other]",
 )
 @click.option("--set", "settings_", multiple=True, metavar="NAME=VALUE", help="A parameter of the program.")
 @home_options
-def build(settings: Settings, folder: Path, out: Path | None, settings_: tuple[str, ...]) -> None:
-    """Build both images of the program in FOLDER, byte for byte reproducible, without a container engine.
+def build(settings: Settings, place: Path, out: Path | None, settings_: tuple[str, ...]) -> None:
+    """Build both images of a program, byte for byte reproducible, without a container engine.
+
+    FOLDER has a program.yaml; a MANIFEST of another name in it is a variant of the program.
 
     \b
-    Example:
-      mill program build programs/groth16 --set steps=1024 --out build
+    Examples:
+      mill program build programs/groth16 --set rounds=200 --out build
+      mill program build programs/stark/cuda.yaml
     """
-    result = build_program(folder, out or folder / "build", _parameters(settings_), progress=progress_line)
+    result = build_program(place, out or _default_out(place), _parameters(settings_), progress=progress_line)
     built = result.program
     data: Plain = {
         "name": built.name,
@@ -185,6 +189,12 @@ def _in_registries(
     if verifier_ref is not None:
         urls[verifier.file], verifier = registry_image(verifier, folder, verifier_ref)
     return replace(program, prover=prover, verifier=verifier), urls
+
+
+def _default_out(place: Path) -> Path:
+    if place.is_dir():
+        return place / "build"
+    return place.parent / ("build" if place.name == MANIFEST_FILE else f"build-{place.stem}")
 
 
 def _parameters(settings: tuple[str, ...]) -> dict[str, str]:

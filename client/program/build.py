@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,15 +11,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.program.cache import cache_folder
 from client.program.description import DESCRIPTION_FILE, BuiltAsset, BuiltImage, BuiltProgram, file_sha256, read_program
 from client.program.errors import BuildError, ManifestError
-from client.program.go_toolchain import go_environment
-from client.program.image import LayerFile, write_image
-from client.program.manifest import MANIFEST_FILE, Asset, ImageSpec, Manifest, Step, load_manifest
+from client.program.image import write_image
+from client.program.layer import layer_entries, product_file
+from client.program.manifest import Asset, ImageSpec, Manifest, load_manifest
+from client.program.packages import Downloads
+from client.program.recipe import BUILD_FOLDER, Step
+from client.program.toolchains import environment_of
 
 # Reaching the network is the machine's business; nothing else of the user's environment gets into a build.
 _NETWORK_SETTINGS = (
@@ -37,30 +42,24 @@ class BuildResult:
     cached: bool
 
 
-def default_cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/proofmill/programs`, by default below ~/.cache."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "proofmill" / "programs"
-
-
 def build(
-    manifest_dir: Path,
+    place: Path,
     out_dir: Path,
     params: Mapping[str, str] | None = None,
     *,
     cache_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> BuildResult:
-    """Build the program in `manifest_dir` into `out_dir`: prover.tar, verifier.tar, program.json, assets/….
+    """Build the program at `place` into `out_dir`: prover.tar, verifier.tar, program.json, assets/….
 
-    `params` overrides the manifest's parameters. The bytes depend on nothing but the manifest, the sources and the
-    parameters; a build that was made before is copied from `cache_dir`. `progress` gets one line at a time
-    (default: stderr). Raises ManifestError and BuildError.
+    `place` is a folder with a program.yaml, or a manifest file. `params` overrides the manifest's parameters. The bytes
+    depend on nothing but the manifest, the sources and the parameters; a build that was made before is copied from
+    `cache_dir`. `progress` gets one line at a time (default: stderr). Raises ManifestError and BuildError.
     """
     report = progress or _report
-    manifest = load_manifest(manifest_dir, params)
+    manifest = load_manifest(place, params)
     sources = _collect_sources(manifest)
-    cache = cache_dir or default_cache_directory()
+    cache = cache_dir or cache_folder("programs")
     key = _cache_key(manifest, sources)
     try:
         entry = cache / key
@@ -85,14 +84,15 @@ def _report(line: str) -> None:
 def _collect_sources(manifest: Manifest) -> dict[str, Path]:
     """The files that the manifest's patterns name: path in the build folder to path here."""
     files: dict[str, Path] = {}
-    for pattern in manifest.sources:
-        found = sorted(path for path in manifest.directory.glob(pattern) if not path.is_dir())
+    folder = manifest.file.parent
+    for pattern in manifest.recipe.sources:
+        found = sorted(path for path in folder.glob(pattern) if not path.is_dir())
         if not found:
-            raise ManifestError(f"{manifest.directory / MANIFEST_FILE}: build.sources: no file matches {pattern}")
+            raise ManifestError(f"{manifest.file}: build.sources: no file matches {pattern}")
         for path in found:
-            if path.resolve() != manifest.directory.resolve() / path.relative_to(manifest.directory):
+            if path.resolve() != folder.resolve() / path.relative_to(folder):
                 raise ManifestError(f"{path} is a symbolic link: a source must be a plain file")
-            files[path.relative_to(manifest.directory).as_posix()] = path
+            files[path.relative_to(folder).as_posix()] = path
     return files
 
 
@@ -102,7 +102,7 @@ def _cache_key(manifest: Manifest, sources: Mapping[str, Path]) -> str:
         json.dumps(
             {
                 "builder": [file_sha256(path) for path in builder],
-                "manifest": file_sha256(manifest.directory / MANIFEST_FILE),
+                "manifest": file_sha256(manifest.file),
                 "parameters": dict(manifest.parameters),
                 "sources": {name: file_sha256(path) for name, path in sources.items()},
             },
@@ -138,7 +138,7 @@ def _build_into_cache(
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
             target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-        _run_steps(manifest, work, Path(scratch), report)
+        _run_steps(manifest, work, Path(scratch), entry.parent / "downloads", report)
         program = _package(manifest, work, result)
         program.write(result)
         try:
@@ -150,36 +150,56 @@ def _build_into_cache(
     return program
 
 
-def _run_steps(manifest: Manifest, work: Path, scratch: Path, report: Callable[[str], None]) -> None:
+def _run_steps(manifest: Manifest, work: Path, scratch: Path, downloads: Path, report: Callable[[str], None]) -> None:
     home, temporary = scratch / "home", scratch / "tmp"
     home.mkdir()
     temporary.mkdir()
     env = {name: os.environ[name] for name in _NETWORK_SETTINGS if name in os.environ}
     env |= {"HOME": str(home), "LC_ALL": "C", "PATH": "/usr/bin:/bin", "TMPDIR": str(temporary), "TZ": "UTC"}
-    if manifest.go_version is not None:
-        env |= go_environment(manifest.go_version)
-    for number, step in enumerate(manifest.steps, 1):
-        report(f"[{number}/{len(manifest.steps)}] {step.name}")
-        started = time.monotonic()
-        _run_step(step, work, env | dict(step.env))
-        report(f"[{number}/{len(manifest.steps)}] {step.name}: {time.monotonic() - started:.1f} s")
+    recipe = manifest.recipe
+    packages = Downloads(downloads, temporary, os.environ)
+    total = len(recipe.steps)
+    if recipe.debian:
+        with _announced(f"[0/{total}] Debian packages: {', '.join(one.name for one in recipe.debian)}", report):
+            packages.debian(recipe.debian, work / "debian")
+    if recipe.wheels:
+        with _announced(f"[0/{total}] wheels: {', '.join(one.file.split('-')[0] for one in recipe.wheels)}", report):
+            packages.wheels(recipe.wheels, work / "pypi")
+    env |= environment_of(recipe.tools)
+    for number, step in enumerate(recipe.steps, 1):
+        with _announced(f"[{number}/{total}] {step.name}", report):
+            _run_step(step, work, env)
+
+
+@contextlib.contextmanager
+def _announced(what: str, report: Callable[[str], None]) -> Iterator[None]:
+    report(what)
+    started = time.monotonic()
+    yield
+    report(f"{what}: {time.monotonic() - started:.1f} s")
 
 
 def _run_step(step: Step, work: Path, env: Mapping[str, str]) -> None:
+    argv = [_located(word, work) for word in step.argv]
+    env = {**env, **{name: _located(value, work) for name, value in step.env.items()}}
     # A relative command is a product of an earlier step, found from the build folder.
-    command = str(work / step.argv[0]) if "/" in step.argv[0] else shutil.which(step.argv[0], path=env["PATH"])
+    command = str(work / argv[0]) if "/" in argv[0] else shutil.which(argv[0], path=env["PATH"])
     if command is None:
-        raise BuildError(f"build step {step.name!r} needs the command {step.argv[0]}, which isn't installed")
+        raise BuildError(f"build step {step.name!r} needs the command {argv[0]}, which isn't installed")
     try:
         done = subprocess.run(
-            [command, *step.argv[1:]], cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [command, *argv[1:]], cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
         )  # fmt: skip
     except OSError as error:
-        raise BuildError(f"build step {step.name!r} can't start {step.argv[0]}: {error.strerror}") from error
+        raise BuildError(f"build step {step.name!r} can't start {argv[0]}: {error.strerror}") from error
     if done.returncode != 0:
         last = "\n".join(done.stdout.splitlines()[-_LOG_LINES_IN_ERROR:])
         raise BuildError(f"build step {step.name!r} failed with exit code {done.returncode}:\n{last}")
+
+
+def _located(text: str, work: Path) -> str:
+    return text.replace(f"${{{BUILD_FOLDER}}}", str(work))
 
 
 def _package(manifest: Manifest, work: Path, result: Path) -> BuiltProgram:
@@ -204,9 +224,14 @@ def _package_image(manifest: Manifest, spec: ImageSpec, role: str, work: Path, r
         "org.opencontainers.image.title": f"{manifest.name} {role}",
         "org.opencontainers.image.version": manifest.version,
     } | dict(spec.labels)
-    files = [LayerFile(_product(work, file.source), file.target, file.mode) for file in spec.files]
+    entries = layer_entries(spec.files, work)
+    if spec.command[0] not in {entry.target for entry in entries}:
+        raise BuildError(f"the {role}'s command {spec.command[0]} is not among the files of its image")
     name = f"{role}.tar"
-    archive = write_image(result / name, files, spec.command, labels, manifest.architecture)
+    try:
+        archive = write_image(result / name, entries, spec.command, labels, manifest.architecture)
+    except ValueError as error:
+        raise BuildError(f"the {role}'s image can't be written: {error}") from error
     return BuiltImage(name, archive.sha256, archive.size, archive.image_id, spec.command)
 
 
@@ -216,18 +241,11 @@ def _package_asset(asset: Asset, work: Path, result: Path) -> BuiltAsset:
     name = f"assets/{asset.name}"
     target = result / name
     target.parent.mkdir(exist_ok=True)
-    shutil.copyfile(_product(work, asset.source), target)
+    shutil.copyfile(product_file(work, asset.source), target)
     size = target.stat().st_size
     if size == 0:
         raise BuildError(f"the asset {asset.name} is empty: a build step left {asset.source} without content")
     return BuiltAsset(asset.name, asset.audience, file_sha256(target), size, (), name)
-
-
-def _product(work: Path, name: str) -> Path:
-    path = work / name
-    if path.is_symlink() or not path.is_file():
-        raise BuildError(f"the manifest names {name}, but no build step left such a file")
-    return path
 
 
 def _copy(entry: Path, program: BuiltProgram, out_dir: Path) -> None:

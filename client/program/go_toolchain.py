@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 from client.program.errors import BuildError
+from client.program.host_tools import find_tool
 
 # Where modules come from and are kept is the machine's business and can't change their bytes: go.sum pins those.
 _MACHINE_SETTINGS = ("GOCACHE", "GOMODCACHE", "GONOPROXY", "GONOSUMDB", "GOPRIVATE", "GOPROXY", "GOSUMDB")
-_PROJECT_TOOLS = Path(__file__).resolve().parents[2] / ".tools" / "bin"
 
 
 def go_environment(version: str) -> dict[str, str]:
@@ -20,8 +19,7 @@ def go_environment(version: str) -> dict[str, str]:
 
     An installed Go of another version downloads that one from the module proxy. Raises BuildError if there is no Go.
     """
-    search = os.pathsep.join([str(_PROJECT_TOOLS), os.environ.get("PATH", os.defpath)])
-    go = shutil.which("go", path=search)
+    go = find_tool("go")
     if go is None:
         raise BuildError(
             "this program is built with Go, which isn't installed: run `make setup`, or install Go 1.21 or later"
@@ -29,11 +27,11 @@ def go_environment(version: str) -> dict[str, str]:
     return _settings(go) | {
         "GOENV": "off",
         "GOTOOLCHAIN": f"go{version}",
-        "PATH": os.pathsep.join([str(Path(go).parent), "/usr/bin", "/bin"]),
+        "PATH": os.pathsep.join([str(go.parent), "/usr/bin", "/bin"]),
     }
 
 
-def _settings(go: str) -> dict[str, str]:
+def _settings(go: Path) -> dict[str, str]:
     done = subprocess.run([go, "env", "-json", *_MACHINE_SETTINGS], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise BuildError(f"{go} can't be used for this build: {done.stderr.strip()}")

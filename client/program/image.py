@@ -12,7 +12,7 @@ import io
 import json
 import tarfile
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -36,6 +36,17 @@ class LayerFile:
 
 
 @dataclass(frozen=True)
+class LayerLink:
+    """One symbolic link of an image: its absolute path, and what it points to there."""
+
+    target: str
+    to: str
+
+
+LayerEntry = LayerFile | LayerLink
+
+
+@dataclass(frozen=True)
 class Archive:
     """What identifies a written archive."""
 
@@ -47,14 +58,14 @@ class Archive:
 
 
 def write_image(
-    path: Path, files: list[LayerFile], command: tuple[str, ...], labels: Mapping[str, str], architecture: str
+    path: Path, entries: Sequence[LayerEntry], command: tuple[str, ...], labels: Mapping[str, str], architecture: str
 ) -> Archive:
-    """Write an image of `files` that runs `command` as a non-root user to `path`.
+    """Write an image of `entries` that runs `command` as a non-root user to `path`.
 
-    Raises OSError if a file can't be read or the archive can't be written.
+    Raises OSError if a file can't be read or the archive can't be written, ValueError if a path is too long for it.
     """
     with tempfile.TemporaryFile(dir=path.parent) as layer:
-        _write_layer(layer, files)
+        _write_layer(layer, entries)
         layer_size = layer.tell()
         layer.seek(0)
         layer_digest = hashlib.file_digest(layer, "sha256").hexdigest()
@@ -111,8 +122,8 @@ def write_image(
         return Archive(sha256, size, f"sha256:{_digest(config)}")
 
 
-def _write_layer(out: IO[bytes], files: list[LayerFile]) -> None:
-    by_target = {file.target: file for file in files}
+def _write_layer(out: IO[bytes], entries: Sequence[LayerEntry]) -> None:
+    by_target = {entry.target: entry for entry in entries}
     parents = [parent for target in by_target for parent in PurePosixPath(target).parents]
     mount_points = [path for point in _MOUNT_POINTS for path in (PurePosixPath(point), *PurePosixPath(point).parents)]
     directories = {str(path) for path in parents + mount_points} - {"/"}
@@ -122,15 +133,26 @@ def _write_layer(out: IO[bytes], files: list[LayerFile]) -> None:
             if target in directories:
                 layer.addfile(_directory(name, 0o1777 if name == "tmp" else 0o755))
                 continue
-            file = by_target[target]
-            with file.source.open("rb") as data:
-                layer.addfile(_regular(name, file.source.stat().st_size, file.mode), data)
+            entry = by_target[target]
+            if isinstance(entry, LayerLink):
+                layer.addfile(_link(name, entry.to))
+                continue
+            with entry.source.open("rb") as data:
+                layer.addfile(_regular(name, entry.source.stat().st_size, entry.mode), data)
 
 
 def _directory(name: str, mode: int = 0o755) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
     entry.type = tarfile.DIRTYPE
     entry.mode = mode
+    return entry
+
+
+def _link(name: str, to: str) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.type = tarfile.SYMTYPE
+    entry.linkname = to
+    entry.mode = 0o777
     return entry
 
 

@@ -9,11 +9,12 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from chain.fields import CPU_MILLIS_MAX, GPUS_MAX, MEMORY_BYTES_MAX, URLS_MAX
 from chain.program.handlers import ARGUMENT_BYTES_MAX, ASSETS_MAX, COMMAND_MAX
 from client.program.errors import ManifestError
+from client.program.recipe import BUILD_FOLDER, Recipe, read_recipe
 from client.program.yaml_node import YamlNode
 
 MANIFEST_FILE = "program.yaml"
@@ -55,21 +56,15 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One command of the build, run without a shell in the folder of the copied sources."""
-
-    name: str
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class ImageFile:
+    """A file, or a directory with all that is in it, that goes into an image."""
+
     source: str
     """Relative to the build folder."""
     target: str
     """Absolute, in the image."""
-    mode: int
+    mode: int | None
+    """None: 0644, and in a directory 0755 for what is executable."""
 
 
 @dataclass(frozen=True)
@@ -103,15 +98,13 @@ class Asset:
 class Manifest:
     """A program.yaml with its parameters put in."""
 
-    directory: Path
+    file: Path
     name: str
     version: str
     description: str
     architecture: str
     parameters: Mapping[str, str]
-    go_version: str | None
-    sources: tuple[str, ...]
-    steps: tuple[Step, ...]
+    recipe: Recipe
     prover: ImageSpec
     verifier: ImageSpec
     default_resources: Resources
@@ -121,19 +114,20 @@ class Manifest:
     assets: tuple[Asset, ...] = field(default=())
 
 
-def load_manifest(directory: Path, overrides: Mapping[str, str] | None = None) -> Manifest:
-    """Read `directory`/program.yaml and put `overrides` (`--set`) in place of the parameters' defaults.
+def load_manifest(place: Path, overrides: Mapping[str, str] | None = None) -> Manifest:
+    """Read a manifest and put `overrides` (`--set`) in place of the parameters' defaults.
 
+    `place` is a folder with a program.yaml, or a manifest of another name: variants of a program share a folder.
     Raises ManifestError, which names file, line and key.
     """
-    root = YamlNode.load(directory / MANIFEST_FILE)
+    file = place if place.is_file() else place / MANIFEST_FILE
+    root = YamlNode.load(file)
     fields = root.fields(
         ("name", "version", "architecture", "build", "images", "resources"), ("description", "parameters", "assets")
     )
     values = _resolve(fields.get("parameters"), overrides or {})
     fields = {key: node.bind(values) for key, node in fields.items()}
 
-    build = fields["build"].fields(("sources",), ("tools", "steps"))
     images = fields["images"].fields(("prover", "verifier"))
     resources = fields["resources"].fields(("default", "max", "verifier", "verifier_time_limit_s"))
     default, maximum = _resources(resources["default"]), _resources(resources["max"])
@@ -144,15 +138,13 @@ def load_manifest(directory: Path, overrides: Mapping[str, str] | None = None) -
     if architecture not in ARCHITECTURES:
         fields["architecture"].fail(f"must be one of {', '.join(ARCHITECTURES)}, not {architecture!r}")
     return Manifest(
-        directory=directory,
+        file=file,
         name=fields["name"].matching(*_NAME),
         version=fields["version"].matching(*_NAME),
         description=fields["description"].text() if "description" in fields else "",
         architecture=architecture,
         parameters=values,
-        go_version=_go_version(build.get("tools")),
-        sources=tuple(_relative_path(node) for node in build["sources"].sequence()),
-        steps=tuple(_step(node) for node in build["steps"].sequence()) if "steps" in build else (),
+        recipe=read_recipe(fields["build"].bind(values | {BUILD_FOLDER: f"${{{BUILD_FOLDER}}}"})),
         prover=_image(images["prover"]),
         verifier=_image(images["verifier"]),
         default_resources=default,
@@ -196,34 +188,9 @@ def _parameter(name: str, node: YamlNode) -> Parameter:
 
 def _checked_key(node: YamlNode, name: str) -> str:
     pattern, rule = _PARAMETER
-    if not re.fullmatch(pattern, name):
-        node.fail(f"a parameter's name must be {rule}")
+    if not re.fullmatch(pattern, name) or name == BUILD_FOLDER:
+        node.fail(f"a parameter's name must be {rule} other than {BUILD_FOLDER}")
     return name
-
-
-def _go_version(node: YamlNode | None) -> str | None:
-    if node is None:
-        return None
-    tools = node.fields((), ("go",))
-    # Exact, because another compiler makes other bytes and so another program.
-    return (
-        tools["go"].matching(r"[0-9]+\.[0-9]+\.[0-9]+", "an exact Go version such as 1.26.8") if "go" in tools else None
-    )
-
-
-def _step(node: YamlNode) -> Step:
-    fields = node.fields(("name", "argv"), ("env",))
-    env = {key: value.text() for key, value in (fields["env"].mapping() if "env" in fields else {}).items()}
-    return Step(fields["name"].text(), _argv(fields["argv"]), env)
-
-
-def _argv(node: YamlNode) -> tuple[str, ...]:
-    argv = tuple(item.text() for item in node.sequence())
-    if not argv or not argv[0]:
-        node.fail("must name a command")
-    if any("\0" in word for word in argv):
-        node.fail("must not have a NUL character in a word")
-    return argv
 
 
 def _image(node: YamlNode) -> ImageSpec:
@@ -232,15 +199,15 @@ def _image(node: YamlNode) -> ImageSpec:
     for item in fields["files"].sequence():
         entry = item.fields(("from", "to"), ("mode",))
         target = _image_path(entry["to"])
-        for other in files:
-            if target == other or target.startswith(other + "/") or other.startswith(target + "/"):
-                entry["to"].fail(f"{target} is in the way of {other}")
-        mode = entry["mode"].matching(r"0?[0-7]{3}", "three octal digits such as 0755") if "mode" in entry else "0644"
-        files[target] = ImageFile(_relative_path(entry["from"]), target, int(mode, 8))
-    command = _argv(fields["command"])
+        if target in files:
+            entry["to"].fail(f"{target} is given twice")
+        mode = entry["mode"].matching(r"0?[0-7]{3}", "three octal digits such as 0755") if "mode" in entry else None
+        files[target] = ImageFile(entry["from"].relative_path(), target, int(mode, 8) if mode else None)
+    command = fields["command"].words()
     if len(command) > COMMAND_MAX or any(len(word.encode()) > ARGUMENT_BYTES_MAX for word in command):
         fields["command"].fail(f"must have at most {COMMAND_MAX} words of at most {ARGUMENT_BYTES_MAX} bytes")
-    if command[0] not in files or not files[command[0]].mode & 0o001:
+    mode_of_command = files[command[0]].mode or 0 if command[0] in files else 0o755
+    if not any(f"{command[0]}/".startswith(f"{target}/") for target in files) or not mode_of_command & 0o001:
         fields["command"].fail(f"{command[0]} is not one of this image's files with a mode such as 0755")
     labels = {key: value.text() for key, value in (fields["labels"].mapping() if "labels" in fields else {}).items()}
     return ImageSpec(tuple(files.values()), command, labels)
@@ -271,7 +238,7 @@ def _assets(node: YamlNode | None) -> tuple[Asset, ...]:
             fields["name"].fail("is given twice")
         published = {"urls", "sha256", "bytes"} & set(fields)
         if "from" in fields and not published:
-            assets[name] = Asset(name, audience, source=_relative_path(fields["from"]))
+            assets[name] = Asset(name, audience, source=fields["from"].relative_path())
         elif "from" not in fields and len(published) == 3:
             urls = tuple(url.matching(r"https?://\S+", "an http or https URL") for url in fields["urls"].sequence())
             if not 1 <= len(urls) <= URLS_MAX:
@@ -283,14 +250,6 @@ def _assets(node: YamlNode | None) -> tuple[Asset, ...]:
     if node and len(assets) > ASSETS_MAX:
         node.fail(f"must have at most {ASSETS_MAX} files")
     return tuple(assets.values())
-
-
-def _relative_path(node: YamlNode) -> str:
-    text = node.text()
-    path = PurePosixPath(text)
-    if not text or path.is_absolute() or ".." in path.parts or posixpath.normpath(text) != text:
-        node.fail(f"must be a plain path inside the program's folder, not {text!r}")
-    return text
 
 
 def _image_path(node: YamlNode) -> str:

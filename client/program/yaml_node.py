@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import posixpath
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NoReturn
 
 import yaml
@@ -117,6 +118,23 @@ class YamlNode:
         if not _INTEGER.fullmatch(text) or not minimum <= int(text) <= maximum:
             self.fail(f"must be a whole number from {minimum} to {maximum}, not {text!r}")
         return int(text)
+
+    def words(self) -> tuple[str, ...]:
+        """A command: a list of at least one text, without NUL characters."""
+        words = tuple(item.text() for item in self.sequence())
+        if not words or not words[0]:
+            self.fail("must name a command")
+        if any("\0" in word for word in words):
+            self.fail("must not have a NUL character in a word")
+        return words
+
+    def relative_path(self) -> str:
+        """A plain path below some folder: not absolute, no `..`, nothing to normalise."""
+        text = self.text()
+        path = PurePosixPath(text)
+        if not text or path.is_absolute() or ".." in path.parts or posixpath.normpath(text) != text:
+            self.fail(f"must be a plain path inside the program's folder, not {text!r}")
+        return text
 
     def _resolve(self, match: re.Match[str]) -> str:
         name = match.group(1)

@@ -179,8 +179,7 @@ def test_the_readme_states_the_digests_that_everybody_gets(capacity: Capacity) -
 
 
 def test_the_programs_own_tests_pass() -> None:
-    version = load_manifest(SOURCES).go_version
-    assert version is not None
+    version = load_manifest(SOURCES).recipe.tools["go"]
 
     done = subprocess.run(
         ["go", "test", "./..."], cwd=SOURCES, env=go_environment(version), capture_output=True, text=True, check=False

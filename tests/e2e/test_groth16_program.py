@@ -209,8 +209,7 @@ def test_the_readme_states_the_digests_that_everybody_gets(groth16: Groth16) -> 
 
 @pytest.mark.parametrize("setting", ["GOMODCACHE", "GOCACHE"])
 def test_the_images_say_nothing_of_the_machine_that_built_them(groth16: Groth16, setting: str) -> None:
-    version = load_manifest(SOURCES).go_version
-    assert version is not None
+    version = load_manifest(SOURCES).recipe.tools["go"]
     place = go_environment(version)[setting].encode()
 
     for image in (groth16.program.prover, groth16.program.verifier):
@@ -223,8 +222,7 @@ def test_the_verifier_holds_no_proving_key(groth16: Groth16) -> None:
 
 
 def test_the_programs_own_tests_pass() -> None:
-    version = load_manifest(SOURCES).go_version
-    assert version is not None
+    version = load_manifest(SOURCES).recipe.tools["go"]
     environment = go_environment(version)
 
     done = subprocess.run(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tarfile
@@ -200,11 +201,87 @@ def test_a_source_behind_a_linked_folder_is_refused(workshop: Workshop) -> None:
 
 def test_a_program_in_go_says_how_to_get_go(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(workshop.source))
-    monkeypatch.setattr("client.program.go_toolchain._PROJECT_TOOLS", workshop.source)
+    monkeypatch.setattr("client.program.host_tools.PROJECT_TOOLS", workshop.source)
     workshop.change("build:\n", "build:\n  tools: {go: 1.26.8}\n")
 
     with pytest.raises(BuildError, match="built with Go, which isn't installed: run `make setup`"):
         workshop.build()
+
+
+@pytest.mark.parametrize(
+    ("tool", "message"),
+    [
+        ("rust: 1.95.0", "built with Rust 1.95.0, which isn't installed: run `make programs`, or install rustup"),
+        ("node: 20", "built with Node.js 20 and npm, which aren't installed"),
+        ("python: 3.99", "built with Python 3.99 or later"),
+    ],
+)
+def test_a_tool_that_is_missing_is_named(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tool: str, message: str
+) -> None:
+    monkeypatch.setenv("PATH", str(workshop.source))
+    monkeypatch.setattr("client.program.host_tools.PROJECT_TOOLS", workshop.source)
+    workshop.change("build:\n", f"build:\n  tools: {{{tool}}}\n")
+
+    with pytest.raises(BuildError, match=message):
+        workshop.build()
+
+
+def test_another_rust_than_the_pinned_one_is_refused(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, said in (("cargo", "cargo 1.2.3"), ("rustc", "rustc 1.2.3 (abc)")):
+        tool = workshop.source / name
+        tool.write_text(f"#!/bin/sh\necho '{said}'\n")
+        tool.chmod(0o755)
+    monkeypatch.setattr("client.program.host_tools.PROJECT_TOOLS", workshop.out)
+    monkeypatch.setenv("PATH", f"{workshop.source}:/usr/bin:/bin")
+    workshop.change("build:\n", "build:\n  tools: {rust: 1.95.0}\n")
+
+    with pytest.raises(BuildError, match=r"has rustc 1.2.3 \(abc\): run `rustup toolchain install 1.95.0"):
+        workshop.build()
+
+
+def test_a_directory_goes_into_an_image_with_its_modes_and_links(workshop: Workshop) -> None:
+    workshop.change(
+        "argv: [cp, lib/key.txt,", "argv: [sh, -c, 'mkdir -p tree/sub; cp prove.sh tree/sub/tool; chmod 755"
+    )
+    workshop.change('"key-${size}-${colour}"]', "tree/sub/tool; cp lib/key.txt tree/key; ln -s sub/tool tree/link']")
+    workshop.change('{from: "key-${size}-${colour}", to: /keys/key}', "{from: tree, to: /opt/tree}")
+    workshop.build()
+
+    with tarfile.open(workshop.out / "prover.tar") as archive:
+        layers = json.load(archive.extractfile("manifest.json") or io.BytesIO())[0]["Layers"]
+        with tarfile.open(fileobj=archive.extractfile(layers[0])) as layer:
+            assert (layer.getmember("opt/tree/key").mode, layer.getmember("opt/tree/sub/tool").mode) == (0o644, 0o755)
+            assert layer.getmember("opt/tree/link").linkname == "sub/tool"
+
+
+def test_files_that_are_in_each_others_way_are_refused(workshop: Workshop) -> None:
+    workshop.change("to: /keys/key", "to: /bin/prove/key")
+
+    with pytest.raises(BuildError, match="/bin/prove/key is in the way of /bin/prove"):
+        workshop.build()
+
+
+def test_a_product_outside_the_build_folder_is_refused(workshop: Workshop) -> None:
+    workshop.change("argv: [cp, lib/key.txt,", "argv: [ln, -s, /etc/hostname,")
+
+    with pytest.raises(BuildError, match="names key-3-red, but no build step left such a file"):
+        workshop.build()
+
+
+def test_a_step_knows_the_build_folder(workshop: Workshop) -> None:
+    workshop.change("argv: [cp, lib/key.txt,", "argv: [cp, '${build}/lib/key.txt',")
+
+    assert not workshop.build().cached
+
+
+def test_variants_of_a_program_share_a_folder(workshop: Workshop) -> None:
+    (workshop.source / "fast.yaml").write_text(SMALL_MANIFEST.replace("name: small", "name: fast"))
+    result = build(
+        workshop.source / "fast.yaml", workshop.out, cache_dir=workshop.cache, progress=workshop.lines.append
+    )
+
+    assert result.program.name == "fast"
 
 
 def test_an_output_that_cannot_be_written_is_named(workshop: Workshop) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,51 @@ def test_pins_are_found_in_the_lock() -> None:
 def test_failed_command_says_what_it_said() -> None:
     with pytest.raises(tools.ToolError, match=r"`sh -c echo why >&2; exit 3` ended with 3:\nwhy"):
         tools.run(["sh", "-c", "echo why >&2; exit 3"])
+
+
+def rustup_site(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A mirror whose rustup-init makes what the real one makes, as far as we look at it."""
+    place = root / "dist" / f"{os.uname().machine}-unknown-linux-gnu"
+    place.mkdir(parents=True)
+    init = place / "rustup-init"
+    init.write_text(
+        '#!/bin/sh\nmkdir -p "$CARGO_HOME/bin" "$RUSTUP_HOME"\necho "$*" > "$RUSTUP_HOME/asked"\n'
+        'for tool in cargo rustc; do printf "#!/bin/sh\\necho $tool of rustup\\n" > "$CARGO_HOME/bin/$tool"; '
+        'chmod +x "$CARGO_HOME/bin/$tool"; done\n'
+    )
+    monkeypatch.setenv("RUSTUP_UPDATE_ROOT", root.as_uri())
+    return place
+
+
+def test_rust_is_fetched_with_rustup_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "on_path", lambda _: None)
+    tools.TOOLS.mkdir()
+    rustup_site(tmp_path / "site", monkeypatch)
+
+    assert tools.run([tools.ensure_rust()]) == "cargo of rustup\n"
+    assert tools.run([tools.BIN / "rustc"]) == "rustc of rustup\n"
+    asked = (tools.TOOLS / "rust" / "rustup" / "asked").read_text()
+    assert asked.endswith(f"--profile minimal --default-toolchain {tools.RUST_VERSION}\n")
+
+
+def test_a_site_of_rustup_that_cannot_be_reached_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "on_path", lambda _: None)
+    monkeypatch.setenv("RUSTUP_UPDATE_ROOT", (tmp_path / "nowhere").as_uri())
+
+    with pytest.raises(tools.ToolError, match=r"can't be fetched .*; install rustup or Rust 1\.95\.0"):
+        tools.ensure_rust()
+    assert not (tools.BIN / "cargo").exists()
+
+
+def test_the_machines_own_rust_is_used_if_it_is_that_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cargo = script(tmp_path / "bin" / "cargo", f"cargo {tools.RUST_VERSION} of-april")
+    monkeypatch.setattr(tools, "on_path", lambda name: cargo if name == "cargo" else None)
+
+    assert tools.ensure_rust() == cargo
+
+
+def test_the_programs_are_built_with_the_rust_that_is_installed() -> None:
+    manifests = [path.read_text() for path in (tools.ROOT / "programs").glob("*/*.yaml")]
+    versions = {match[1] for text in manifests for match in re.finditer(r"^    rust: (\S+)$", text, re.MULTILINE)}
+
+    assert versions <= {tools.RUST_VERSION}
