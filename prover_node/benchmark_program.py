@@ -16,7 +16,8 @@ from prover_node.fetcher import Fetcher, FetchError
 from prover_node.job_files import archive_sha256
 from prover_node.public_http import FetchPolicy
 from prover_node.settings import FetchSettings
-from prover_node.storage import BlobStore, StoreError
+from prover_node.storage import BlobStore
+from prover_node.store_errors import StoreError
 
 _STORE_BYTES = 1 << 36
 

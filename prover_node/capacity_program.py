@@ -13,7 +13,8 @@ from prover_node.duties import FileKind
 from prover_node.fetcher import Fetcher, FetchError
 from prover_node.job_files import archive_sha256
 from prover_node.runner.base import Runner, RunnerError
-from prover_node.storage import BlobStore, StoreError
+from prover_node.storage import BlobStore
+from prover_node.store_errors import StoreError
 
 _LOOK_AGAIN_S = 60
 _TRY_AGAIN_S = 30

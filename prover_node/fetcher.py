@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 
 from prover_node.duties import FileRef
-from prover_node.public_http import CHUNK, FetchPolicy, PublicHttp, RefusedError, UselessError, expect_success
+from prover_node.file_transfer import MixedError, take_file
+from prover_node.patience import Patience, TooSlowError
+from prover_node.public_http import FetchPolicy, PublicHttp, RefusedError, UselessError
 from prover_node.registry import pull_image
-from prover_node.storage import BlobStore, WrongContentError
+from prover_node.storage import BlobStore
+from prover_node.store_errors import WrongContentError
 from prover_node.transfers import TransferRate
 
 _REFUSALS_MAX = 3
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 4.0
+# The chain keeps 256 bytes of it all.
+_URL_MAX = 100
+_REASON_MAX = 200
 
 
 class FetchError(Exception):
@@ -29,7 +37,8 @@ class FetchError(Exception):
 class _Source:
     url: str
     refusals: int = 0
-    why: str = ""
+    why: str = "not tried"
+    trying: bool = False
 
 
 class Fetcher:
@@ -38,6 +47,7 @@ class Fetcher:
     def __init__(self, store: BlobStore, policy: FetchPolicy) -> None:
         self._store = store
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._policy = policy
         self._http = PublicHttp(policy)
         self.rate = TransferRate()
 
@@ -53,10 +63,13 @@ class Fetcher:
     async def fetch(self, ref: FileRef, patience_s: float) -> None:
         """Make sure that the store has ``ref``; raises FetchError, or StoreError or OSError for this machine's fault.
 
-        Servers that don't answer are asked again for ``patience_s``; a refusal or wrong bytes are believed much sooner.
+        Servers that don't answer are asked again for ``patience_s``, and longer while bytes come; a refusal or wrong
+        bytes are believed much sooner.
         """
         async with self._locks.setdefault(ref.key, asyncio.Lock()):
-            if self._store.find(ref.key) is not None:
+            found = self._store.find(ref.key)
+            if found is not None:
+                _check_size(ref, found)
                 return
             if ref.inline is not None:
                 await self._take_inline(ref, ref.inline)
@@ -72,53 +85,84 @@ class Fetcher:
 
     async def _download(self, ref: FileRef, patience_s: float) -> None:
         sources = [_Source(url) for url in ref.urls]
-        given_up: list[_Source] = []
-        loop = asyncio.get_running_loop()
-        end = loop.time() + patience_s
-        pause = _FIRST_PAUSE_S
-        while sources:
-            for source in list(sources):
-                try:
-                    await self._get(source.url, ref)
-                except (UselessError, aiohttp.InvalidURL) as error:
-                    source.why, source.refusals = str(error), _REFUSALS_MAX
-                except RefusedError as error:
-                    source.why = str(error)
-                    source.refusals += 1
-                except (aiohttp.ClientError, TimeoutError) as error:
-                    source.why = str(error) or type(error).__name__
-                else:
+        patience = Patience(patience_s, ref.size, self._policy.least_bytes_per_s)
+        try:
+            async with patience.limit():
+                if await self._try_in_turn(ref, sources, patience):
                     return
-                if source.refusals >= _REFUSALS_MAX:
-                    sources.remove(source)
-                    given_up.append(source)
-            if loop.time() + pause > end:
-                break
-            if sources:
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_S)
-        tried = "; ".join(f"{source.url}: {source.why}" for source in (*given_up, *sources))
+        except TimeoutError:
+            for source in sources:
+                if source.trying:
+                    source.why = f"too slow, {patience.came} bytes came in {patience.seconds:.0f} s"
+        tried = "; ".join(f"{_clip(source.url, _URL_MAX)}: {source.why}" for source in sources)
         raise FetchError(f"the {_name(ref)} can't be fetched ({tried or 'no URL is given'})")
 
-    async def _get(self, url: str, ref: FileRef) -> None:
-        started = asyncio.get_running_loop().time()
-        try:
-            if ref.in_registry:
-                await pull_image(self._http, self._store, url, ref)
-            else:
-                await self._take(url, ref)
-        except WrongContentError as error:
-            raise UselessError(str(error)) from error
-        self.rate.observe(ref.size, asyncio.get_running_loop().time() - started)
+    async def _try_in_turn(self, ref: FileRef, sources: Sequence[_Source], patience: Patience) -> bool:
+        """Whether it was had in the end; if not, each source says why."""
+        pause = _FIRST_PAUSE_S
+        while left := [source for source in sources if source.refusals < _REFUSALS_MAX]:
+            for source in left:
+                others = any(one is not source and one.refusals < _REFUSALS_MAX for one in sources)
+                if await self._try(ref, source, patience, self._policy.switch_after_s if others else None):
+                    return True
+            if not patience.lasts_for(pause):
+                break
+            if any(source.refusals < _REFUSALS_MAX for source in left):
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+        return False
 
-    async def _take(self, url: str, ref: FileRef) -> None:
-        async with self._http.get(url) as response:
-            expect_success(response)
-            if response.content_length not in (None, ref.size):
-                raise UselessError(f"it has {response.content_length} bytes instead of the {ref.size} stated")
-            async with self._store.receive(ref.sha256, ref.size) as sink:
-                async for chunk in response.content.iter_chunked(CHUNK):
-                    sink.write(chunk)
+    async def _try(self, ref: FileRef, source: _Source, patience: Patience, window_s: float | None) -> bool:
+        source.trying = True
+        try:
+            async with patience.attempt(window_s):
+                await self._get(source.url, ref, patience)
+        except (UselessError, aiohttp.InvalidURL) as error:
+            source.why, source.refusals = _brief(str(error)), _REFUSALS_MAX
+        except RefusedError as error:
+            source.why = str(error)
+            source.refusals += 1
+        except (aiohttp.ClientError, TimeoutError, TooSlowError) as error:
+            source.why = _brief(str(error)) or type(error).__name__
+        else:
+            return True
+        source.trying = False
+        return False
+
+    async def _get(self, url: str, ref: FileRef, patience: Patience) -> None:
+        started, before = asyncio.get_running_loop().time(), patience.came
+        if ref.in_registry:
+            try:
+                await pull_image(self._http, self._store, url, ref, patience.earn)
+            except WrongContentError as error:
+                raise UselessError(str(error)) from error
+        else:
+            await self._take(url, ref, patience)
+        self.rate.observe(patience.came - before, asyncio.get_running_loop().time() - started)
+
+    async def _take(self, url: str, ref: FileRef, patience: Patience) -> None:
+        try:
+            await take_file(self._http, self._store, url, ref, patience.earn)
+        except MixedError:
+            # Whose bytes were wrong isn't known; those of one server alone tell.
+            await take_file(self._http, self._store, url, ref, patience.earn)
+
+
+def _check_size(ref: FileRef, found: Path) -> None:
+    """Every node shall say the same of a file of which the chain states another size than it has."""
+    size = found.stat().st_size
+    if not ref.in_registry and size != ref.size:
+        raise FetchError(f"the {_name(ref)} has {size} bytes instead of the {ref.size} stated")
+
+
+def _brief(reason: str) -> str:
+    """One line: what a server sends ends up in some reasons."""
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(reason[:1000].split()))
+    return _clip(line, _REASON_MAX)
+
+
+def _clip(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def _name(ref: FileRef) -> str:

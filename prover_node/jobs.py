@@ -31,7 +31,8 @@ from prover_node.fetcher import Fetcher, FetchError
 from prover_node.job_files import pack_output, stage_job
 from prover_node.metrics import Metrics
 from prover_node.runner.base import Job, Runner
-from prover_node.storage import BlobStore, StoreError
+from prover_node.storage import BlobStore
+from prover_node.store_errors import StoreError
 from prover_node.task_files import TaskFiles
 
 log = structlog.get_logger("prover.jobs")

@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 CHUNK = 1 << 18
 """Bytes that are taken from a download at once."""
 _REDIRECTS_MAX = 5
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -33,10 +34,16 @@ class UselessError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FetchPolicy:
-    """Which addresses are allowed; ``idle_timeout_s`` bounds a silence in a download."""
+    """Which addresses are allowed, and how slow a server may be.
+
+    ``idle_timeout_s`` bounds a silence in a download. Where there is another URL, one that gives fewer than
+    ``least_bytes_per_s`` is left for it after ``switch_after_s``.
+    """
 
     allow_private: bool = False
     idle_timeout_s: float = 30.0
+    switch_after_s: float = 5.0
+    least_bytes_per_s: int = 16 << 10
 
 
 class PublicHttp:
@@ -93,7 +100,7 @@ class PublicHttp:
         address = None
         with suppress(ValueError):
             address = ipaddress.ip_address(parts.hostname)
-        if address is not None and not self._policy.allow_private and not address.is_global:
+        if address is not None and not self._policy.allow_private and not is_public(address):
             raise UselessError(f"{address} is not a public address, and this node fetches from no other")
 
 
@@ -113,13 +120,24 @@ class _PublicResolver(AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
         found = await self.inner.resolve(host, port, family)
-        public = [one for one in found if ipaddress.ip_address(one["host"].split("%")[0]).is_global]
+        public = [one for one in found if is_public(ipaddress.ip_address(one["host"].split("%")[0]))]
         if not public:
             raise OSError(None, f"{host} has no public address, and this node fetches from no other")
         return public
 
     async def close(self) -> None:
         await self.inner.close()
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Also of the IPv4 address that an IPv6 one stands for, which is where its packets go in the end."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in _NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
+        if inner:
+            return is_public(inner)
+    return address.is_global and not address.is_multicast
 
 
 def _split(url: str) -> SplitResult:

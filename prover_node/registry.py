@@ -10,7 +10,7 @@ import io
 import ipaddress
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlencode, urlsplit
 
@@ -21,7 +21,8 @@ from prover_node.duties import FileRef
 from prover_node.image_layout import LayoutWriter
 from prover_node.public_http import CHUNK, PublicHttp, RefusedError, UselessError, expect_success
 from prover_node.runner.images import MAX_JSON, ImageError, Manifest, parse_manifest
-from prover_node.storage import BlobSink, BlobStore, WrongContentError
+from prover_node.storage import BlobSink, BlobStore
+from prover_node.store_errors import WrongContentError
 
 _MANIFEST_TYPES = (
     "application/vnd.oci.image.manifest.v1+json",
@@ -35,8 +36,8 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 _TOKEN = re.compile(r"[!-~]+")
 
 
-async def pull_image(http: PublicHttp, store: BlobStore, url: str, ref: FileRef) -> None:
-    """Put the image that ``url`` refers to into ``store`` as ``ref.key``.
+async def pull_image(http: PublicHttp, store: BlobStore, url: str, ref: FileRef, came: Callable[[int], None]) -> None:
+    """Put the image that ``url`` refers to into ``store`` as ``ref.key``; ``came`` hears of bytes that arrive.
 
     Raises UselessError, RefusedError, WrongContentError, StoreError, OSError, aiohttp.ClientError and TimeoutError.
     """
@@ -46,7 +47,7 @@ async def pull_image(http: PublicHttp, store: BlobStore, url: str, ref: FileRef)
         raise UselessError(f"not an image reference: {error}") from error
     if reference.sha256 != ref.sha256:
         raise UselessError(f"it names another manifest than {ref.sha256}")
-    repository = _Repository(http, reference)
+    repository = _Repository(http, reference, came)
     raw = await repository.manifest(min(MAX_JSON, ref.size))
     try:
         manifest = parse_manifest(raw)
@@ -68,8 +69,9 @@ def _check_size(raw: bytes, manifest: Manifest, stated: int) -> None:
 class _Repository:
     """One repository of a registry, asked without a login."""
 
-    def __init__(self, http: PublicHttp, reference: ImageReference) -> None:
+    def __init__(self, http: PublicHttp, reference: ImageReference, came: Callable[[int], None]) -> None:
         self._http = http
+        self._came = came
         self._reference = reference
         self._base = f"{_scheme(reference.host)}://{reference.authority}/v2/{reference.repository}"
         self._token = ""
@@ -92,6 +94,7 @@ class _Repository:
         async with self._get(f"blobs/sha256:{sha256}", {}) as response:
             async for chunk in response.content.iter_chunked(CHUNK):
                 sink.write(chunk)
+                self._came(len(chunk))
         sink.finish()
 
     @asynccontextmanager

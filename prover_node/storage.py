@@ -2,8 +2,9 @@
 
 Only images from registries have other names: ``oci-`` and the hash of the manifest, from which they are assembled.
 
-Images, assets, inputs and fetched proofs are a cache: the least recently used go when the store is full. What a
-running job holds, and the node's own proofs, stay.
+Images, assets, inputs and fetched proofs are a cache: the least recently used go when the store or the disk is full.
+What a running job holds, and the node's own proofs, stay. What has come in part is kept for a day, in a folder of its
+own.
 """
 
 from __future__ import annotations
@@ -15,20 +16,19 @@ import os
 import re
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from prover_node.disk import free_bytes, sync_directory, sync_file
+from prover_node.partial_file import PartialFile, discard_lost_origins, discard_partial, forget_origin, open_partial
+from prover_node.store_errors import DiskFull, StoreError, WrongContentError, check_content, store_error
+
 _NAME = re.compile(r"(?:oci-)?[0-9a-f]{64}")
-
-
-class StoreError(Exception):
-    """The store can't do it; the message says why."""
-
-
-class WrongContentError(StoreError):
-    """The bytes that came aren't the ones that were named."""
+_PARTIAL_KEPT_S = 24 * 3600
 
 
 class BlobSink:
@@ -53,34 +53,52 @@ class BlobSink:
         try:
             self._file.write(chunk)
         except OSError as error:
-            raise StoreError(f"the store can't be written: {error}") from error
+            raise store_error(error) from error
 
     def finish(self) -> None:
         """Raises WrongContentError unless size and hash are as stated."""
-        if self._received != self._size:
-            raise WrongContentError(f"{self._received} bytes came instead of the {self._size} stated")
-        if self._sha256.hexdigest() != self._digest:
-            raise WrongContentError(f"the bytes have the sha256 {self._sha256.hexdigest()}, not {self._digest}")
+        check_content(self._digest, self._size, self._sha256.hexdigest(), self._received)
+
+
+@dataclass(eq=False, slots=True)
+class _Arriving:
+    """What is being received: ``size`` bytes in the end, of which ``path`` has some."""
+
+    size: int
+    path: Path | None = None
+
+    @property
+    def missing(self) -> int:
+        if self.path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                return max(self.size - self.path.stat().st_size, 0)
+        return self.size
 
 
 class BlobStore:
-    """Blobs below ``root``; at most about ``max_bytes``, except where everything is in use."""
+    """Blobs below ``root``; at most about ``max_bytes``, except where everything is in use.
 
-    def __init__(self, root: Path, max_bytes: int) -> None:
+    Nothing is received that would leave less than ``reserve_bytes`` free on the disk.
+    """
+
+    def __init__(self, root: Path, max_bytes: int, reserve_bytes: int = 0) -> None:
         self._root = root
+        self._partials = root / "partial"
         self._max_bytes = max_bytes
+        self._reserve_bytes = reserve_bytes
         self._held: Counter[str] = Counter()
         self._kept: set[str] = set()
         self._sizes: dict[str, int] = {}
         # Jobs stage and pack in threads while the event loop receives and serves.
         self._lock = threading.RLock()
-        self._receiving = 0
-        root.mkdir(parents=True, exist_ok=True)
+        self._arriving: set[_Arriving] = set()
+        self._partials.mkdir(parents=True, exist_ok=True)
         for path in root.glob("??/*"):
             if _NAME.fullmatch(path.name):
                 self._sizes[path.name] = path.stat().st_size
             else:
                 path.unlink()  # a download that a crash cut short
+        self.discard_old_partials()
 
     def path(self, digest: str) -> Path:
         """Where the blob is, or would be."""
@@ -107,6 +125,21 @@ class BlobStore:
         """Size of all blobs."""
         with self._lock:
             return sum(self._sizes.values())
+
+    @property
+    def free_bytes(self) -> int:
+        """What the disk has free beside the reserve; below 0 where that is touched."""
+        return free_bytes(self._root) - self._reserve_bytes
+
+    @property
+    def room(self) -> int:
+        """Bytes that could be received now, if the cache gave way; below 0 if the reserve is touched all the same."""
+        with self._lock:
+            evictable = sum(self._sizes[digest] for digest in self._sizes if self._is_free(digest))
+            partial = sum(path.stat().st_size for path in self._idle_partials())
+            arriving = sum(one.size for one in self._arriving)
+            within_limit = self._max_bytes - (self.total_bytes - evictable) - arriving
+            return min(within_limit, self._disk_room() + evictable + partial)
 
     def hold(self, digests: Iterable[str]) -> None:
         """Keep these while a job uses them; every ``hold`` needs its ``release``."""
@@ -144,65 +177,150 @@ class BlobStore:
 
         The caller vouches for its content. Raises StoreError when ``size`` (bytes) doesn't fit.
         """
-        await asyncio.to_thread(self._make_room, size)
-        folder = self.path(name).parent
-        folder.mkdir(exist_ok=True)
-        self._receiving += size
-        try:
-            with tempfile.NamedTemporaryFile(prefix=".receiving-", dir=folder, delete=False) as file:
-                try:
+        with self._announced(_Arriving(size)) as arriving:
+            await asyncio.to_thread(self._make_room, arriving)
+            descriptor, arriving.path = self._new_file(name)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
                     yield file
-                    await asyncio.to_thread(_sync, file)
-                    self._install(Path(file.name), name, size)
-                except BaseException:
-                    _discard(file.name)
-                    raise
-        finally:
-            self._receiving -= size
+                    _flush(file)
+                await asyncio.to_thread(self._install, arriving.path, name, size)
+            except BaseException:
+                arriving.path.unlink(missing_ok=True)
+                raise
+
+    @contextlib.asynccontextmanager
+    async def resume(self, digest: str, size: int) -> AsyncIterator[PartialFile]:
+        """The blob as far as it has come; when the block ends without an error, it is in the store.
+
+        What came is kept for the next attempt, also of another process, unless it is wrong or the disk is full. Only
+        one at a time may receive a blob. Raises StoreError when ``size`` doesn't fit, WrongContentError when the bytes
+        are wrong.
+        """
+        path = self._partials / digest
+        with self._announced(_Arriving(size, path)) as arriving:
+            await asyncio.to_thread(self._make_room, arriving)
+            try:
+                with await asyncio.to_thread(open_partial, path, digest, size) as partial:
+                    yield partial
+                    partial.check()
+                await asyncio.to_thread(self._install, path, digest, size)
+            except BaseException as error:
+                if isinstance(error, WrongContentError | DiskFull) or _is_empty(path):
+                    discard_partial(path)
+                raise
+            forget_origin(path)
 
     def adopt(self, file: Path, digest: str, size: int) -> Path:
-        """Move ``file``, whose content is known to be ``digest`` and synced, into the store."""
-        self._make_room(size)
-        self.path(digest).parent.mkdir(exist_ok=True)
+        """Move ``file``, whose content is known to be ``digest``, into the store.
+
+        It is on the disk already, so it may touch the reserve. Raises StoreError.
+        """
+        self._evict(size, 0)
         self._install(file, digest, size)
         return self.path(digest)
 
+    def discard_old_partials(self) -> None:
+        """Remove what came in part so long ago that nobody is going to ask for the rest."""
+        with self._lock:
+            for path in self._idle_partials():
+                if time.time() - _used_at(path) > _PARTIAL_KEPT_S:
+                    discard_partial(path)
+            discard_lost_origins(self._partials)
+
+    def _new_file(self, name: str) -> tuple[int, Path]:
+        folder = self.path(name).parent
+        try:
+            folder.mkdir(exist_ok=True)
+            descriptor, path = tempfile.mkstemp(prefix=".receiving-", dir=folder)
+        except OSError as error:
+            raise store_error(error) from error
+        return descriptor, Path(path)
+
     def _install(self, file: Path, digest: str, size: int) -> None:
         path = self.path(digest)
-        file.chmod(0o644)
-        file.replace(path)
-        _sync_directory(path.parent)
+        try:
+            sync_file(file)
+            file.chmod(0o644)
+            path.parent.mkdir(exist_ok=True)
+            file.replace(path)
+            sync_directory(path.parent)
+        except OSError as error:
+            raise store_error(error) from error
         with self._lock:
             self._sizes[digest] = size
 
-    def _make_room(self, size: int) -> None:
-        if size > self._max_bytes:
+    @contextlib.contextmanager
+    def _announced(self, arriving: _Arriving) -> Iterator[_Arriving]:
+        """While the block lasts, others reckon with these bytes."""
+        with self._lock:
+            self._arriving.add(arriving)
+        try:
+            yield arriving
+        finally:
+            with self._lock:
+                self._arriving.discard(arriving)
+
+    def _make_room(self, arriving: _Arriving) -> None:
+        """For what is announced already. Raises StoreError if there can't be any."""
+        if arriving.size > self._max_bytes:
             raise StoreError(
-                f"a file of {size} bytes is more than the store's max_bytes of {self._max_bytes}; raise it in the "
-                "configuration to take such tasks"
+                f"a file of {arriving.size} bytes is more than the store's max_bytes of {self._max_bytes}; raise it in "
+                "the configuration to take such tasks"
             )
         with self._lock:
-            excess = self.total_bytes + self._receiving + size - self._max_bytes
-            for digest in self._evictable() if excess > 0 else ():
+            self._evict(0, 0)
+            if self._disk_room() < 0:
+                raise DiskFull(
+                    f"the disk is full: {arriving.missing} bytes are to come, and only {max(self.free_bytes, 0)} are "
+                    f"free beside the reserve of {self._reserve_bytes}"
+                )
+
+    def _evict(self, store_bytes: int, disk_bytes: int) -> None:
+        """Remove what nothing needs until the store and the disk have so many bytes free, as far as that goes."""
+        with self._lock:
+            for path in self._idle_partials():
+                if self._disk_room() >= disk_bytes:
+                    break
+                discard_partial(path)
+            stored = self.total_bytes
+            limit = self._max_bytes - store_bytes - sum(one.size for one in self._arriving)
+            for digest in self._evictable() if stored > limit or self._disk_room() < disk_bytes else ():
                 self.path(digest).unlink(missing_ok=True)
-                excess -= self._sizes.pop(digest)
-                if excess <= 0:
+                stored -= self._sizes.pop(digest)
+                if stored <= limit and self._disk_room() >= disk_bytes:
                     break
 
-    def _evictable(self) -> Iterator[str]:
+    def _disk_room(self) -> int:
+        """What the disk has free beside the reserve once all that was announced has come."""
+        return self.free_bytes - sum(one.missing for one in self._arriving)
+
+    def _evictable(self) -> list[str]:
         """Blobs that nothing needs, the least recently used first."""
-        free = [digest for digest in self._sizes if digest not in self._kept and not self._held[digest]]
-        free.sort(key=lambda digest: _used_at(self.path(digest)))
-        yield from free
+        return sorted(filter(self._is_free, self._sizes), key=lambda digest: _used_at(self.path(digest)))
+
+    def _is_free(self, digest: str) -> bool:
+        return digest not in self._kept and digest not in self._held
+
+    def _idle_partials(self) -> list[Path]:
+        """What came in part and isn't being received, the oldest first."""
+        busy = {one.path for one in self._arriving}
+        found = [path for path in self._partials.iterdir() if _NAME.fullmatch(path.name) and path not in busy]
+        return sorted(found, key=_used_at)
 
 
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+def _flush(file: IO[bytes]) -> None:
+    try:
+        file.flush()
+    except OSError as error:
+        raise store_error(error) from error
 
 
-def _discard(name: str) -> None:
-    Path(name).unlink(missing_ok=True)
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except FileNotFoundError:
+        return True
 
 
 def _used_at(path: Path) -> float:
@@ -210,11 +328,3 @@ def _used_at(path: Path) -> float:
         return path.stat().st_mtime
     except FileNotFoundError:
         return 0
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,8 @@ from prover_node.fetcher import Fetcher, FetchError
 from prover_node.job_files import stage_job
 from prover_node.public_http import FetchPolicy
 from prover_node.runner.images import Archive
-from prover_node.storage import BlobStore, StoreError
+from prover_node.storage import BlobStore
+from prover_node.store_errors import StoreError
 from tests.support.image_archives import descriptor, digest, file, image_config, tar
 from tests.support.registry import REPOSITORY, Pushed, Registry, serving
 
