@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
-from prover_node.admission import NOTHING, PlannedRun, find_obstacle, may_start
-from prover_node.assignment import BUSY, ENDING_MS, PROMISED, Assignment, Phase, clip_detail, planned_run
+from prover_node.admission import NOTHING, Order, PlannedRun, choose_order, judge, may_start
+from prover_node.assignment import ENDING_MS, PLANNED, PROMISED, UNANSWERED, Assignment, Phase, clip_detail, planned_run
 from prover_node.duties import FailureReason, FileKind, JobKey, ProofRecord, ProveDuty, Resources, Role, Usage
 from prover_node.effects import (
     AcceptTask,
@@ -33,8 +34,8 @@ from prover_node.runner.base import Outcome, Reason
 from prover_node.transfers import UNMEASURED
 
 _ATTEMPTS_MAX = 2
-# What packing a proof and getting it into a block takes, at most half of what the deadline allows for transfers.
-_PUBLISHING_MS = 3000
+# An answer that lands is on its way so many blocks before the offer ends, so that it can be sent twice.
+_ANSWERING_BLOCKS = 2
 
 _FAILURES = {
     Reason.TIME_LIMIT: FailureReason.TIME_LIMIT,
@@ -53,8 +54,11 @@ class Assignments:
         commitments: ProofCommitments,
         outbox: Outbox,
         next_attempt: Callable[[], int],
+        *,
+        trust_learned: bool,
     ) -> None:
         self._capacity = capacity
+        self._trust_learned = trust_learned
         self._commitments = commitments
         self._outbox = outbox
         self._next_attempt = next_attempt
@@ -62,8 +66,11 @@ class Assignments:
         self._proofs: dict[int, ProofRecord] = {}
         self._failures: dict[int, tuple[FailureReason, str]] = {}
         self._stopping: dict[JobKey, Resources] = {}
+        self._order: Order = ()
+        self._height = 0
         self._time_ms = 0
         self._transfers = UNMEASURED
+        self._likely_ms: Mapping[int, int] = {}
         self.draining = False
         self.declines_left: int | None = None
 
@@ -78,25 +85,20 @@ class Assignments:
 
     def report(self, event: DutiesReported) -> Iterator[Effect]:
         """Bring the work in line with what the chain wants now."""
-        height = event.height
-        self._time_ms, self._transfers = event.time_ms, event.transfers
+        height = self._height = event.height
+        self._time_ms, self._transfers, self._likely_ms = event.time_ms, event.transfers, event.likely_ms
         wanted = {duty.task_id: duty for duty in event.assignments}
         for task_id in [task_id for task_id in self._by_task if task_id not in wanted]:
             yield from self._end(task_id)
         for task_id in [task_id for task_id in self._remembered() if task_id not in wanted]:
             yield from self._end_remembered(task_id)
-        for task_id in sorted(wanted):
+        for task_id in sorted(wanted, key=lambda task_id: self._rank(wanted[task_id])):
             duty = wanted[task_id]
             assignment = self._by_task.get(task_id)
             if assignment is None:
                 yield from self._begin(duty)
-            elif assignment.phase is Phase.DECLINED and duty.accepted:
-                # An accept of an earlier process landed after all: the chain counts on us.
-                assignment.duty = duty
-                yield from self._commence(assignment)
             else:
-                assignment.duty = duty
-                assignment.deadline_ms = duty.deadline_ms or assignment.deadline_ms
+                yield from self._go_on(assignment, duty)
             yield from self._heed_commitment(self._by_task[task_id])
         yield from self.start_ready()
         for task_id in sorted(self._by_task):
@@ -127,6 +129,7 @@ class Assignments:
         if outcome.reason is Reason.EXITED and outcome.exit_code == 0:
             assignment.phase = Phase.PACKING
             yield PackProof(key, Usage(outcome.wall_ms, outcome.cpu_ms, outcome.peak_memory_bytes))
+            yield from self.start_ready()
         elif outcome.reason is Reason.EXITED:
             yield from self._fail(assignment, FailureReason.EXIT_CODE, outcome.detail)
         elif outcome.reason in _FAILURES:
@@ -163,14 +166,15 @@ class Assignments:
             yield from self.start_ready()
 
     def start_ready(self) -> Iterator[Effect]:
-        """Run what is accepted, fetched, and fits beside what runs already; earliest deadline first."""
-        ready = [one for one in self._by_task.values() if one.phase is Phase.READY and one.duty.accepted]
-        for assignment in sorted(ready, key=lambda one: (one.deadline_ms, one.duty.task_id)):
-            spec = assignment.duty.spec
-            if assignment.key is None or not may_start(spec.resources, self._capacity, self._held()):
+        """Run what is accepted, fetched, and fits beside what runs already, in the order that keeps all promises."""
+        self._order = choose_order(self._promised(), self._order, self._capacity, self._time_ms)
+        for task_id in self._order:
+            assignment = self._by_task[task_id]
+            spec, ready = assignment.duty.spec, assignment.phase is Phase.READY and assignment.duty.accepted
+            if assignment.key is None or not ready or not may_start(spec.resources, self._capacity, self._held()):
                 break
             assignment.phase = Phase.RUNNING
-            assignment.ends_ms = self._time_ms + 1000 * spec.time_limit_s
+            assignment.started_ms = self._time_ms
             yield RunJob(assignment.key, spec)
 
     def owed_now(self, height: int) -> Iterator[Effect]:
@@ -191,9 +195,13 @@ class Assignments:
         """Phase by task."""
         return {task_id: assignment.phase for task_id, assignment in self._by_task.items()}
 
+    def listed(self) -> list[Assignment]:
+        """Copies of all, by task."""
+        return [replace(self._by_task[task_id]) for task_id in sorted(self._by_task)]
+
     def validate_state(self) -> None:
         """Raise AssertionError unless every record is consistent."""
-        busy = [one for one in self._by_task.values() if one.phase in BUSY]
+        busy = [one for one in self._by_task.values() if one.phase is Phase.RUNNING]
         alone = len(busy) + len(self._stopping) == 1 and all(one.duty.is_test for one in busy)
         fits = self._held().shortage(self._capacity) is None
         _require(fits or alone, "more runs than this node has resources for")
@@ -202,7 +210,7 @@ class Assignments:
             _require((assignment.phase is Phase.PROVED) == (assignment.proof is not None), f"proof of task {task_id}")
             _require((assignment.phase is Phase.FAILED) == (assignment.failure is not None), f"failure of {task_id}")
             _require((assignment.phase in PROMISED) == (assignment.key is not None), f"job of task {task_id}")
-            if assignment.phase in BUSY:
+            if assignment.phase is Phase.RUNNING:
                 _require(assignment.duty.accepted, f"task {task_id} runs without having been accepted")
 
     # Steps.
@@ -216,16 +224,57 @@ class Assignments:
         if failure is not None:
             self._by_task[duty.task_id] = Assignment(duty, Phase.FAILED, failure=failure)
             return
-        limit_ms = 1000 * duty.spec.time_limit_s
-        deadline_ms = duty.deadline_ms or self._time_ms + limit_ms + duty.transfer_ms
-        assignment = Assignment(duty, Phase.DECLINED, deadline_ms)
-        if not duty.accepted:
-            assignment.decline_reason = self._why_not(assignment)
+        assignment = Assignment(duty, Phase.DECLINED, duty.deadline_ms)
+        assignment.likely_ms = self._likely_ms.get(duty.task_id, 0)
         self._by_task[duty.task_id] = assignment
-        if assignment.decline_reason:
-            yield from self._refuse(assignment)
-        else:
+        yield from self._commence(assignment) if duty.accepted else self._answer(assignment)
+
+    def _go_on(self, assignment: Assignment, duty: ProveDuty) -> Iterator[Effect]:
+        assignment.duty = duty
+        assignment.deadline_ms = duty.deadline_ms or assignment.deadline_ms
+        if assignment.phase in UNANSWERED and duty.accepted:
+            # An accept of an earlier process landed after all: the chain counts on us.
             yield from self._commence(assignment)
+        elif assignment.phase is Phase.UNDECIDED:
+            yield from self._answer(assignment)
+
+    def _answer(self, assignment: Assignment) -> Iterator[Effect]:
+        """Accept an offer, decline it, or wait for what runs now, as long as the offer stands."""
+        duty = assignment.duty
+        obstacle = "the node is shutting down" if self.draining else self._admit(assignment)
+        if not obstacle:
+            yield from self._commence(assignment)
+        elif not self.draining and self._may_fit_soon(assignment):
+            assignment.phase = Phase.UNDECIDED
+        else:
+            assignment.phase, assignment.decline_reason = Phase.DECLINED, clip_detail(obstacle)
+            yield from self._refuse(duty)
+
+    def _admit(self, assignment: Assignment) -> str:
+        """Why an offer can't be accepted; empty if it can, and then its place is in the order."""
+        assignment.deadline_ms = 0
+        assignment.ready_ms = self._fetched_ms(assignment.duty)
+        offer, promised = planned_run(assignment, self._time_ms), self._promised()
+        assignment.deadline_ms = offer.deadline_ms
+        answer = judge(offer, promised, self._order, self._capacity, self._time_ms)
+        if answer.obstacle and assignment.likely_ms and self._trust_learned:
+            offer = replace(offer, hopeful=True)
+            answer = judge(offer, promised, self._order, self._capacity, self._time_ms)
+        if not answer.obstacle:
+            self._order, assignment.hopeful = answer.order, offer.hopeful
+        return answer.obstacle
+
+    def _may_fit_soon(self, assignment: Assignment) -> bool:
+        """Whether it would fit if what was promised takes no longer than usual, and there is time to find out."""
+        if self._height + _ANSWERING_BLOCKS >= assignment.duty.accept_by_height:
+            return False
+        usual = [run.as_usual() for run in self._promised()]
+        offer = planned_run(assignment, self._time_ms)
+        return not judge(offer, usual, self._order, self._capacity, self._time_ms).obstacle
+
+    def _rank(self, duty: ProveDuty) -> tuple[int, int, int]:
+        """What is promised comes before what is offered, and what has its files here before what hasn't."""
+        return 0 if duty.accepted else 1, self._transfers.missing(duty.spec.all_files), duty.task_id
 
     def _commence(self, assignment: Assignment) -> Iterator[Effect]:
         spec = assignment.duty.spec
@@ -240,37 +289,21 @@ class Assignments:
         assignment.key = JobKey(Role.PROVE, assignment.duty.task_id, 0, self._next_attempt())
         yield FetchFiles(assignment.key, spec)
 
-    def _why_not(self, assignment: Assignment) -> str:
-        """Why an offer is declined; empty if it isn't."""
-        if self.draining:
-            return "the node is shutting down"
-        duty = assignment.duty
-        offer = PlannedRun(
-            task_id=duty.task_id,
-            resources=duty.spec.resources,
-            ready_ms=self._fetched_ms(duty),
-            run_ms=1000 * duty.spec.time_limit_s,
-            deadline_ms=assignment.deadline_ms,
-            margin_ms=min(_PUBLISHING_MS, duty.transfer_ms // 2),
-        )
-        return clip_detail(find_obstacle(offer, self._promised(), self._capacity, self._time_ms) or "")
-
     def _promised(self) -> list[PlannedRun]:
-        """What this node is working on or said that it would."""
+        """What this node runs, is ending, or said that it would run."""
         now_ms = self._time_ms
         runs = [
             PlannedRun(-number, resources, now_ms, ENDING_MS, now_ms + ENDING_MS, running=True)
             for number, resources in enumerate(self._stopping.values(), start=1)
         ]
-        runs += [planned_run(one, now_ms) for one in self._by_task.values() if one.phase in PROMISED]
+        runs += [planned_run(one, now_ms) for one in self._by_task.values() if one.phase in PLANNED]
         return runs
 
     def _fetched_ms(self, duty: ProveDuty) -> int:
         """When the files will be here, at the measured rate."""
         return self._time_ms + self._transfers.ms(self._transfers.missing(duty.spec.all_files))
 
-    def _refuse(self, assignment: Assignment) -> Iterator[Effect]:
-        duty = assignment.duty
+    def _refuse(self, duty: ProveDuty) -> Iterator[Effect]:
         if self.declines_left == 0:
             yield Warn(f"declining task {duty.task_id} counts as a miss, because no declines are left")
         elif self.declines_left is not None:
@@ -287,6 +320,8 @@ class Assignments:
         if not duty.accepted:
             if height >= duty.accept_by_height:
                 return None  # whatever is sent now lands too late
+            if assignment.phase is Phase.UNDECIDED:
+                return None
             if assignment.phase is Phase.DECLINED:
                 return DeclineTask(duty.task_id, assignment.decline_reason)
             return AcceptTask(duty.task_id)
@@ -376,7 +411,7 @@ class Assignments:
         for resources in self._stopping.values():
             held += resources
         for assignment in self._by_task.values():
-            if assignment.phase in BUSY:
+            if assignment.phase is Phase.RUNNING:
                 held += assignment.duty.spec.resources
         return held
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from prover_node.duties import FileKind, JobKey, ProofRecord, ProveDuty, Standing, VoteDuty
@@ -22,6 +23,8 @@ class DutiesReported:
     votes: tuple[VoteDuty, ...] = ()
     transfers: Transfers = UNMEASURED
     """How long files take to come here now."""
+    likely_ms: Mapping[int, int] = field(default_factory=dict)
+    """How long the runs of these tasks take by experience."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prover_node.assignment import Phase as ProvePhase
+from prover_node.assignment import Assignment, Phase as ProvePhase
 from prover_node.assignments import Assignments
 from prover_node.ballots import Ballots
 from prover_node.duties import Resources, Role
@@ -42,12 +42,14 @@ from prover_node.seats import Phase as VotePhase, Seats
 class MachineConfig:
     """``capacity`` bounds what is proved at once; ``parallel_verifiers`` run beside it.
 
-    With ``auto_retest`` a prover that is out asks for the capacity test that brings it in again.
+    With ``auto_retest`` a prover that is out asks for the capacity test that brings it in again. With
+    ``trust_learned`` offers are accepted that only fit if their programs take no longer than usual.
     """
 
     capacity: Resources
     parallel_verifiers: int
     auto_retest: bool = False
+    trust_learned: bool = False
 
 
 class Machine:
@@ -56,7 +58,9 @@ class Machine:
     def __init__(self, config: MachineConfig, ballots: Ballots, commitments: ProofCommitments) -> None:
         self._attempts = 0
         self._outbox = Outbox()
-        self._assignments = Assignments(config.capacity, commitments, self._outbox, self._next_attempt)
+        self._assignments = Assignments(
+            config.capacity, commitments, self._outbox, self._next_attempt, trust_learned=config.trust_learned
+        )
         self._seats = Seats(ballots, config.parallel_verifiers, self._outbox, self._next_attempt)
         self._retests = Retests(automatic=config.auto_retest, outbox=self._outbox)
         self._height = 0
@@ -84,6 +88,10 @@ class Machine:
     def prove_phases(self) -> dict[int, ProvePhase]:
         """Phase of each assignment, by task."""
         return self._assignments.phases()
+
+    def assignments(self) -> list[Assignment]:
+        """How far each assignment is: copies, by task."""
+        return self._assignments.listed()
 
     def vote_phases(self) -> dict[tuple[int, int], VotePhase]:
         """Phase of each seat, by task and round."""

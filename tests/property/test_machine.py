@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from hypothesis import settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from prover_node.ballots import Ballots
 from prover_node.duties import (
@@ -165,6 +165,7 @@ class World:
     commitments: dict[tuple[int, int], bytes] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
     transfers: Transfers = UNMEASURED
+    likely_ms: int = 0
 
     def report(self) -> DutiesReported:
         return DutiesReported(
@@ -173,6 +174,7 @@ class World:
             tuple(task.duty(task_id) for task_id, task in self.tasks.items()),
             tuple(seat.duty(*seat_id) for seat_id, seat in self.seats.items()),
             self.transfers,
+            dict.fromkeys(self.tasks, self.likely_ms),
         )
 
 
@@ -182,13 +184,16 @@ class ProverMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
+        self.trust_learned = False
         self.machine = self._new_machine()
         self.next_task = 1
         self.draining = False
         self.dies_after: int | None = None
 
     def _new_machine(self) -> Machine:
-        return Machine(MachineConfig(CAPACITY, PARALLEL, auto_retest=True), BALLOTS, COMMITMENTS)
+        return Machine(
+            MachineConfig(CAPACITY, PARALLEL, auto_retest=True, trust_learned=self.trust_learned), BALLOTS, COMMITMENTS
+        )
 
     def tell(self, event: Event) -> None:
         for effect in self.machine.handle(event):
@@ -280,9 +285,14 @@ class ProverMachine(RuleBasedStateMachine):
 
     # The chain.
 
+    @initialize(trust_learned=st.booleans())
+    def the_operator_decides(self, trust_learned: bool) -> None:
+        self.trust_learned = trust_learned
+        self.machine = self._new_machine()
+
     @rule(
         cpu_millis=st.sampled_from([500, 1500, 3000, 5000]),
-        window=st.integers(1, 4),
+        window=st.integers(1, 8),
         accepted=st.booleans(),
         commit_first=st.booleans(),
     )
@@ -316,6 +326,10 @@ class ProverMachine(RuleBasedStateMachine):
     @rule(declines_left=st.integers(0, 1), may_ask=st.booleans())
     def the_standing_is_reported(self, declines_left: int, may_ask: bool) -> None:
         self.tell(StandingReported(standing(declines_left=declines_left, may_request_test_ms=int(may_ask))))
+
+    @rule(likely_ms=st.sampled_from([0, 1000, 60_000]))
+    def runs_are_expected_to_take(self, likely_ms: int) -> None:
+        self.world.likely_ms = likely_ms
 
     @rule(cached=st.booleans(), bytes_per_s=st.sampled_from([1, 1000, 1 << 30]))
     def transfers_become(self, cached: bool, bytes_per_s: int) -> None:

@@ -20,8 +20,10 @@ def commitments(secret: bytes = b"s" * 32) -> ProofCommitments:
     return ProofCommitments(secret, "test-1", OPERATOR)
 
 
-def machine(*, cpu_millis: int = 4000, parallel_verifiers: int = 2, auto_retest: bool = False) -> Machine:
-    config = MachineConfig(Resources(cpu_millis, 8 * GIB), parallel_verifiers, auto_retest)
+def machine(
+    *, cpu_millis: int = 4000, parallel_verifiers: int = 2, auto_retest: bool = False, trust_learned: bool = False
+) -> Machine:
+    config = MachineConfig(Resources(cpu_millis, 8 * GIB), parallel_verifiers, auto_retest, trust_learned)
     return Machine(config, ballots(), commitments())
 
 

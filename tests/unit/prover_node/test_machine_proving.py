@@ -117,8 +117,8 @@ def test_an_offer_that_would_wait_too_long_for_free_resources_is_declined_with_t
     m = machine(cpu_millis=1500)
     effects = m.handle(reported(prove_duty(1), prove_duty(2)))
     reason = (
-        "the task needs 1000 CPU millicores, 500 are free, enough only in 61 s: "
-        "with a run of up to 60 s that is more than the 87 s left"
+        "the task needs 1000 CPU millicores, 500 are free, enough only in 63 s: "
+        "with a run of up to 61 s that is more than the 87 s left"
     )
     assert effects == [
         FetchFiles(KEY, spec()),
@@ -131,7 +131,7 @@ def test_an_offer_that_would_wait_too_long_for_free_resources_is_declined_with_t
 def test_an_offer_is_accepted_if_what_runs_ends_in_time_for_it() -> None:
     m = machine(cpu_millis=1500)
     running(m)
-    late = m.handle(reported(prove_duty(1, accepted=True), prove_duty(2), height=45))
+    late = m.handle(reported(prove_duty(1, accepted=True), prove_duty(2), height=50))
     assert late == [FetchFiles(prove_key(2, 2), spec()), AcceptTask(2)]
 
 
@@ -139,7 +139,7 @@ def test_a_task_whose_files_take_too_long_is_declined_and_its_program_fetched_fo
     m = machine()
     key, witness = FileRef(FileKind.ASSET, "pk", "3" * 64, 10 << 30), FileRef(FileKind.INPUT, "w", "4" * 64, 1)
     duty = prove_duty(files=(key, witness))
-    reason = "its files take 161 s to come here and its run up to 60 s, but 87 s are left"
+    reason = "its files take 161 s to come here and its run up to 61 s, but 87 s are left"
     assert m.handle(reported(duty)) == [Prefetch((spec().image, key)), DeclineTask(1, reason)]
 
 
@@ -175,9 +175,62 @@ def test_what_is_due_first_runs_first() -> None:
     m.handle(Fetched(prove_key(3, 3)))
     m.handle(Fetched(prove_key(1, 1)))
     m.handle(Fetched(prove_key(2, 2)))
-    m.handle(RunFinished(prove_key(3, 3), outcome()))
-    assert RunJob(prove_key(2, 2), spec()) in m.handle(ProofStored(prove_key(3, 3), PROOF))
+    assert RunJob(prove_key(2, 2), spec()) in m.handle(RunFinished(prove_key(3, 3), outcome()))
     m.validate_state()
+
+
+def test_what_would_fit_if_all_went_as_usual_is_answered_as_late_as_can_be() -> None:
+    m = machine(cpu_millis=1500)
+    running_usually_short(m)
+    assert m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accept_by=16), height=12)) == []
+    assert m.prove_phases()[2] is Phase.UNDECIDED
+    assert m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accept_by=16), height=13)) == []
+    late = m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accept_by=16), height=14))
+    assert [type(effect) for effect in late] == [Prefetch, DeclineTask]
+
+
+def test_an_unanswered_offer_is_accepted_once_it_fits() -> None:
+    m = machine(cpu_millis=1500)
+    running_usually_short(m)
+    m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accept_by=16), height=12))
+    m.handle(RunFinished(KEY, outcome()))
+    effects = m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accept_by=16), height=13))
+    assert effects == [FetchFiles(prove_key(2, 2), spec()), AcceptTask(2)]
+
+
+def test_a_draining_node_does_not_leave_an_offer_unanswered() -> None:
+    m = machine(cpu_millis=1500)
+    running_usually_short(m)
+    m.handle(reported(prove_duty(1, accepted=True), prove_duty(2), height=12))
+    m.handle(Draining())
+    effects = m.handle(reported(prove_duty(1, accepted=True), prove_duty(2), height=13))
+    assert effects == [DeclineTask(2, "the node is shutting down")]
+
+
+def test_an_operator_may_trust_experience() -> None:
+    m = machine(cpu_millis=1500, trust_learned=True)
+    running_usually_short(m)
+    offered = reported(prove_duty(1, accepted=True), prove_duty(2, accept_by=13), height=12)
+    assert [type(one) for one in m.handle(offered)] == [Prefetch, DeclineTask]
+    offered = reported(prove_duty(1, accepted=True), prove_duty(3), height=13)
+    effects = m.handle(replace(offered, likely_ms={3: 5_000}))
+    assert effects[-2:] == [FetchFiles(prove_key(3, 2), spec()), AcceptTask(3)]
+    assert [one.hopeful for one in m.assignments()] == [False, True]
+
+
+def running_usually_short(m: Machine) -> None:
+    """Task 1 runs for up to 60 s and usually for 5 s."""
+    m.handle(replace(reported(prove_duty()), likely_ms={1: 5_000}))
+    m.handle(Fetched(KEY))
+    m.handle(reported(prove_duty(accepted=True), height=11))
+    assert m.prove_phases() == {1: Phase.RUNNING}
+
+
+def test_of_several_offers_the_one_whose_files_are_here_is_answered_first() -> None:
+    m = machine(cpu_millis=1500)
+    pk = FileRef(FileKind.ASSET, "pk", "3" * 64, 1 << 20)
+    event = replace(reported(prove_duty(1, files=(pk,)), prove_duty(2)), transfers=Transfers(frozenset({"1" * 64})))
+    assert [effect for effect in m.handle(event) if isinstance(effect, AcceptTask)] == [AcceptTask(2)]
 
 
 def test_a_task_accepted_although_declined_is_done() -> None:
@@ -202,8 +255,7 @@ def test_accepted_tasks_wait_for_free_resources() -> None:
     m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accepted=True)))
     assert m.handle(Fetched(prove_key(2, 2))) == [RunJob(prove_key(2, 2), spec())]
     assert m.handle(Fetched(prove_key(1, 1))) == []
-    m.handle(RunFinished(prove_key(2, 2), outcome()))
-    assert RunJob(prove_key(1, 1), spec()) in m.handle(ProofStored(prove_key(2, 2), PROOF))
+    assert RunJob(prove_key(1, 1), spec()) in m.handle(RunFinished(prove_key(2, 2), outcome()))
 
 
 def test_a_task_that_is_no_longer_ours_is_cancelled() -> None:
@@ -369,8 +421,7 @@ def test_a_test_of_a_larger_claim_runs_although_this_node_is_configured_for_less
     test = prove_duty(2, accepted=True, is_test=True, cpu_millis=3000)
     m.handle(reported(prove_duty(1, accepted=True), test, height=12))
     assert m.handle(Fetched(prove_key(2, 2))) == []
-    m.handle(RunFinished(KEY, outcome()))
-    assert RunJob(prove_key(2, 2), test.spec) in m.handle(ProofStored(KEY, PROOF))
+    assert RunJob(prove_key(2, 2), test.spec) in m.handle(RunFinished(KEY, outcome()))
     m.validate_state()
     m.handle(reported(prove_duty(3, accepted=True), test, height=13))
     assert m.handle(Fetched(prove_key(3, 3))) == []
