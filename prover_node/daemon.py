@@ -15,6 +15,7 @@ import structlog
 
 from chain.address import decode_address
 from client.errors import ClientError
+from prover_node.assignment import Phase
 from prover_node.ballots import Ballots
 from prover_node.capacity_program import CapacityProgram
 from prover_node.chain_link import ChainLink
@@ -36,6 +37,8 @@ from prover_node.effects import (
     Warn,
 )
 from prover_node.events import Draining, DutiesReported, Event, Restarted, StandingReported
+from prover_node.experience import Experience
+from prover_node.favourites import Favourites
 from prover_node.fetcher import Fetcher
 from prover_node.home import Home
 from prover_node.incidents import Incidents
@@ -95,7 +98,12 @@ class Daemon:
         capacity = Resources(resources.cpu_millis, resources.memory_bytes, resources.gpus)
         operator = decode_address(chain.operator)
         self._machine = Machine(
-            MachineConfig(capacity, resources.parallel_verifiers, settings.auto_retest),
+            MachineConfig(
+                capacity,
+                resources.parallel_verifiers,
+                settings.auto_retest,
+                settings.schedule.trust_learned_times,
+            ),
             Ballots(key.secret, chain.id, operator),
             ProofCommitments(key.secret, chain.id, operator),
         )
@@ -107,6 +115,7 @@ class Daemon:
         )
         self._server = Server(self._store, self._tasks, self._metrics, self.health)
         self._fetcher = Fetcher(self._store, FetchPolicy(settings.fetch.allow_private_urls))
+        self._experience = Experience(home.experience)
         self._jobs = Jobs(
             work=home.work,
             store=self._store,
@@ -114,6 +123,8 @@ class Daemon:
             fetcher=self._fetcher,
             patience_s=settings.fetch.patience_s,
             runner=runner,
+            experience=self._experience,
+            favourites=Favourites(self._store, settings.store.max_bytes // 2),
             metrics=self._metrics,
             report=self._queue.put,
             publish=self._server.publish,
@@ -240,10 +251,11 @@ class Daemon:
             self._chronicle.standing(event.standing)
         if not isinstance(event, DutiesReported):
             return event
-        known = self._machine.prove_phases()
-        new = (duty for duty in event.assignments if duty.task_id not in known)
-        here = frozenset(ref.key for duty in new for ref in duty.spec.all_files if self._store.has(ref.key))
-        return replace(event, transfers=Transfers(here, self._fetcher.rate.bytes_per_s))
+        phases = self._machine.prove_phases()
+        unanswered = [one for one in event.assignments if phases.get(one.task_id) in (None, Phase.UNDECIDED)]
+        here = frozenset(ref.key for duty in unanswered for ref in duty.spec.all_files if self._store.has(ref.key))
+        likely_ms = {duty.task_id: self._experience.likely_ms(duty.spec) for duty in unanswered}
+        return replace(event, transfers=Transfers(here, self._fetcher.rate.bytes_per_s), likely_ms=likely_ms)
 
     def _still_true(self) -> Iterable[JournalEntry]:
         """What the journal says, as far as the files that it speaks of are still there."""

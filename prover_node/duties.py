@@ -109,6 +109,8 @@ class ContainerSpec:
     """Inputs and assets for this container's role, then, for a verifier, the proof."""
     resources: Resources
     time_limit_s: int
+    program: str = ""
+    """The program's id, hex."""
 
     @property
     def all_files(self) -> tuple[FileRef, ...]:

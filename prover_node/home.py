@@ -47,6 +47,11 @@ class Home:
         return self.root / "incidents"
 
     @property
+    def experience(self) -> Path:
+        """How long runs took."""
+        return self.root / "experience"
+
+    @property
     def blobs(self) -> Path:
         """Content-addressed files."""
         return self.root / "store" / "blobs"

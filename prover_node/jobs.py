@@ -6,6 +6,7 @@ Nothing here blocks the event loop: files are copied and packed in threads, cont
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import shutil
 from collections.abc import Awaitable, Callable, Coroutine
@@ -27,10 +28,12 @@ from prover_node.events import (
     RunFinished,
     Stopped,
 )
+from prover_node.experience import Experience
+from prover_node.favourites import Favourites
 from prover_node.fetcher import Fetcher, FetchError
-from prover_node.job_files import pack_output, stage_job
+from prover_node.job_files import archive_sha256, pack_output, stage_job
 from prover_node.metrics import Metrics
-from prover_node.runner.base import Job, Runner
+from prover_node.runner.base import Job, Runner, RunnerError
 from prover_node.storage import BlobStore
 from prover_node.store_errors import StoreError
 from prover_node.task_files import TaskFiles
@@ -55,6 +58,8 @@ class Jobs:
         fetcher: Fetcher,
         patience_s: float,
         runner: Runner,
+        experience: Experience,
+        favourites: Favourites,
         metrics: Metrics,
         report: Report,
         publish: Callable[[str], None],
@@ -65,6 +70,8 @@ class Jobs:
         self._fetcher = fetcher
         self._patience_s = patience_s
         self._runner = runner
+        self._experience = experience
+        self._favourites = favourites
         self._metrics = metrics
         self._report = report
         self._publish = publish
@@ -98,6 +105,7 @@ class Jobs:
 
     def run(self, effect: RunJob) -> None:
         """Answered by RunFinished, ProofUnusable, FetchFailed or JobBroken."""
+        self._favourites.used(effect.spec)
         self._start(effect.key, self._run(effect))
 
     def pack(self, effect: PackProof) -> None:
@@ -157,6 +165,12 @@ class Jobs:
                 return FetchFailed(effect.key, ref.kind, str(result))
             if isinstance(result, BaseException):
                 raise result
+        if effect.key.role is Role.PROVE:
+            # While others compute, so that nothing but the program takes this one's time. The run says what is wrong.
+            with contextlib.suppress(RunnerError):
+                path = self._blob(effect.spec.image)
+                digest = await asyncio.to_thread(archive_sha256, effect.spec.image, path)
+                await self._runner.prepare(path, digest)
         return Fetched(effect.key)
 
     async def _run(self, effect: RunJob) -> Event:
@@ -178,6 +192,7 @@ class Jobs:
             detail=outcome.detail,
         )
         if key.role is Role.PROVE:
+            self._experience.add(spec, outcome)
             await asyncio.to_thread(self._tasks.save_logs, key.task_id, outcome.stdout, outcome.stderr)
         return RunFinished(key, outcome)
 

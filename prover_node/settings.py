@@ -77,6 +77,17 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
+    """``trust_learned_times`` accepts what fits only if programs take no longer than usual.
+
+    That is worth it where users set limits that are far from what their programs take. A wrong guess costs the task
+    that was accepted by it its deadline, with all that follows for the bond, but none of those accepted before.
+    """
+
+    trust_learned_times: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogSettings:
     """``format`` is console or json."""
 
@@ -93,6 +104,7 @@ class Settings:
     runner: RunnerSettings = field(default_factory=RunnerSettings)
     fetch: FetchSettings = field(default_factory=FetchSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     log: LogSettings = field(default_factory=LogSettings)
     drain_s: int = 30
     """How long a stopping node still works on what it owes."""

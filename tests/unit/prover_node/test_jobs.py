@@ -13,6 +13,8 @@ import pytest
 from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, Resources, Role
 from prover_node.effects import Cancel, FetchFiles, Forget, Prefetch, RunJob
 from prover_node.events import Event, Fetched, Stopped
+from prover_node.experience import Experience
+from prover_node.favourites import Favourites
 from prover_node.fetcher import Fetcher
 from prover_node.jobs import Jobs
 from prover_node.metrics import Metrics
@@ -43,6 +45,7 @@ class SlowRunner:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     may_die: asyncio.Event = field(default_factory=asyncio.Event)
     alive: set[str] = field(default_factory=set)
+    prepared: list[str] = field(default_factory=list)
 
     def unenforced(self) -> tuple[str, ...]:
         return ()
@@ -58,7 +61,7 @@ class SlowRunner:
         return outcome()
 
     async def prepare(self, image: Path, image_sha256: str) -> None:
-        """Nothing to prepare."""
+        self.prepared.append(image_sha256)
 
     async def cancel(self, job_id: str) -> None:
         """Jobs are stopped by their tasks."""
@@ -95,6 +98,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
             fetcher=fetcher,
             patience_s=0.1,
             runner=runner,
+            experience=Experience(tmp_path / "experience"),
+            favourites=Favourites(store, 1 << 20),
             metrics=Metrics(),
             report=answers.put,
             publish=lambda digest: None,
@@ -135,3 +140,9 @@ async def test_what_is_fetched_beforehand_is_there_and_what_cannot_be_had_is_no_
         while not bench.store.has(FILE.key):  # noqa: ASYNC110 - there is no answer to wait for
             await asyncio.sleep(0.01)
     assert not bench.store.has(gone.key)
+
+
+async def test_a_prover_s_image_is_unpacked_before_its_turn_comes(bench: Bench) -> None:
+    bench.jobs.perform(FetchFiles(KEY, SPEC))
+    assert await bench.answer() == Fetched(KEY)
+    assert bench.runner.prepared == [IMAGE.sha256]
