@@ -7,7 +7,8 @@ import time
 
 import structlog
 
-from client.errors import ClientError
+from chain.errors import TASK_NOT_FOUND
+from client.errors import ClientError, QueryFailed
 from prover_node.chain_link import ChainLink
 from prover_node.registration import registration_problems
 from prover_node.server import Server
@@ -35,11 +36,30 @@ async def check_registration(link: ChainLink, settings: Settings, node: str) -> 
         await asyncio.sleep(_HOUR_S if prover is not None else _MINUTE_S)
 
 
-async def prune_proofs(tasks: TaskFiles, server: Server, store: BlobStore, keep_days: int) -> None:
-    """Stop serving what has been served for long enough."""
+async def collect_garbage(link: ChainLink, tasks: TaskFiles, server: Server, store: BlobStore, keep_days: int) -> None:
+    """Sweep every hour."""
     while True:
-        dropped = await asyncio.to_thread(tasks.prune, time.time() - keep_days * _DAY_S)
-        for digest in dropped:
-            server.withdraw(digest)
-            store.unkeep(digest)
+        await sweep(link, tasks, server, store, keep_days)
         await asyncio.sleep(_HOUR_S)
+
+
+async def sweep(link: ChainLink, tasks: TaskFiles, server: Server, store: BlobStore, keep_days: int) -> None:
+    """Stop serving what has been served for long enough and no open task is about, and drop old partial downloads."""
+    await asyncio.to_thread(store.discard_old_partials)
+    for task_id in await asyncio.to_thread(tasks.untouched_since, time.time() - keep_days * _DAY_S):
+        if await _is_over(link, task_id):
+            digest = await asyncio.to_thread(tasks.drop, task_id)
+            if digest is not None:
+                server.withdraw(digest)
+                store.unkeep(digest)
+
+
+async def _is_over(link: ChainLink, task_id: int) -> bool:
+    """Whether nobody can need the task's proof any more; while the chain can't be asked, somebody may."""
+    try:
+        return await link.is_settled(task_id)
+    except QueryFailed as error:
+        # The chain forgets tasks in the end.
+        return (error.codespace, error.code) == (TASK_NOT_FOUND.codespace, TASK_NOT_FOUND.code)
+    except ClientError:
+        return False

@@ -19,7 +19,7 @@ from prover_node.assignment import Phase
 from prover_node.ballots import Ballots
 from prover_node.capacity_program import CapacityProgram
 from prover_node.chain_link import ChainLink
-from prover_node.chores import check_registration, prune_proofs
+from prover_node.chores import check_registration, collect_garbage
 from prover_node.chronicle import Chronicle
 from prover_node.duties import ProofRecord, Resources, Usage
 from prover_node.effects import (
@@ -209,8 +209,10 @@ class Daemon:
             asyncio.create_task(self._submitter.run(), name="submitter"),
             asyncio.create_task(self._capacity_program.run(), name="capacity program"),
             asyncio.create_task(
-                prune_proofs(self._tasks, self._server, self._store, self._settings.store.keep_proofs_days),
-                name="prune",
+                collect_garbage(
+                    self._link, self._tasks, self._server, self._store, self._settings.store.keep_proofs_days
+                ),
+                name="garbage",
             ),
             asyncio.create_task(check_registration(self._link, self._settings, self.node_address), name="registration"),
             asyncio.create_task(self._drain(), name="drain"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from client.errors import ClientError
+from prover_node.file_response import serve_file
 from prover_node.metrics import Metrics
 from prover_node.storage import BlobStore
 from prover_node.task_files import TaskFiles
@@ -19,12 +19,19 @@ _TASK_ID = re.compile(r"[1-9][0-9]{0,19}")
 # What is served was made by strangers' programs: no browser may take it for a page.
 _INERT = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+# A task that is proved anew may have another proof.
+_ASK_AGAIN = {"Cache-Control": "public, no-cache"}
+_TASKS_END = 1 << 64
+
+LIST_DEFAULT = 100
+LIST_MAX = 1000
+"""Tasks in one answer."""
 
 Health = Callable[[], Mapping[str, object]]
 
 
 class Server:
-    """Serves ``/blobs/{sha256}``, ``/tasks/{id}/proof|stdout|stderr``, ``/health`` and ``/metrics``.
+    """Serves ``/blobs/{sha256}``, ``/tasks``, ``/tasks/{id}/proof|stdout|stderr``, ``/health`` and ``/metrics``.
 
     Only the node's own proofs are served, never what it fetched: that may be a user's witness.
     """
@@ -49,6 +56,7 @@ class Server:
         """The routes."""
         app = web.Application(client_max_size=1024)
         app.router.add_get("/blobs/{digest}", self._blob)
+        app.router.add_get("/tasks", self._list)
         app.router.add_get("/tasks/{task_id}/proof", self._proof)
         app.router.add_get("/tasks/{task_id}/{name:stdout|stderr}", self._log)
         app.router.add_get("/health", self._show_health)
@@ -75,28 +83,45 @@ class Server:
         digest = request.match_info["digest"]
         if not _DIGEST.fullmatch(digest):
             raise web.HTTPBadRequest(text="a blob is named by the 64 lower-case hex digits of its sha256\n")
-        return self._bundle(digest, {})
+        return await self._bundle(request, digest, _FOR_EVER)
+
+    async def _list(self, request: web.Request) -> web.Response:
+        limit = _number(request, "limit", LIST_DEFAULT)
+        if not 1 <= limit <= LIST_MAX:
+            raise web.HTTPBadRequest(text=f"limit must be 1 to {LIST_MAX}\n")
+        before = _number(request, "before", _TASKS_END)
+        found = self._tasks.newest(limit + 1, before)
+        tasks = [{"task": task_id, "sha256": digest, "size": self._size(digest)} for task_id, digest in found[:limit]]
+        following = found[limit - 1][0] if len(found) > limit else None
+        return web.json_response({"tasks": tasks, "before": following})
 
     async def _proof(self, request: web.Request) -> web.StreamResponse:
         task_id = self._task_id(request)
         digest = self._tasks.proof(task_id)
         if digest is None:
             raise web.HTTPNotFound(text=f"this node made no proof for task {task_id}, or keeps it no longer\n")
-        return self._bundle(digest, {"Content-Disposition": f'attachment; filename="task-{task_id}-proof.tar"'})
+        name = {"Content-Disposition": f'attachment; filename="task-{task_id}-proof.tar"'}
+        return await self._bundle(request, digest, _ASK_AGAIN | name)
 
-    def _bundle(self, digest: str, headers: Mapping[str, str]) -> web.StreamResponse:
+    async def _bundle(self, request: web.Request, digest: str, headers: Mapping[str, str]) -> web.StreamResponse:
         path = self._store.find(digest) if digest in self._published else None
         if path is None:
             raise web.HTTPNotFound(text="this node has no proof with this sha256\n")
-        served = {"Content-Type": "application/x-tar", **_INERT, **_FOR_EVER, **headers}
-        return _file(path, served)
+        return await serve_file(request, path, digest, {"Content-Type": "application/x-tar", **_INERT, **headers})
+
+    def _size(self, digest: str) -> int | None:
+        """Bytes of a proof; ``None`` for one that is gone."""
+        try:
+            return self._store.path(digest).stat().st_size
+        except FileNotFoundError:
+            return None
 
     async def _log(self, request: web.Request) -> web.StreamResponse:
         task_id, name = self._task_id(request), request.match_info["name"]
         path = self._tasks.log(task_id, name)
         if path is None:
             raise web.HTTPNotFound(text=f"this node has no {name} of task {task_id}\n")
-        return _file(path, {"Content-Type": "text/plain; charset=utf-8", **_INERT})
+        return web.FileResponse(path, headers={"Content-Type": "text/plain; charset=utf-8", **_INERT, **_ASK_AGAIN})
 
     async def _show_health(self, request: web.Request) -> web.Response:
         return web.json_response(dict(self._health()))
@@ -112,5 +137,8 @@ class Server:
         return int(text)
 
 
-def _file(path: Path, headers: Mapping[str, str]) -> web.FileResponse:
-    return web.FileResponse(path, headers=dict(headers))
+def _number(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, "")
+    if text and not _TASK_ID.fullmatch(text):
+        raise web.HTTPBadRequest(text=f"{name} must be a number\n")
+    return int(text) if text else default
