@@ -97,5 +97,10 @@ def check_is_new(kv: KV, operator: bytes, node: bytes) -> None:
     prover = schema.PROVERS.get(kv, operator)
     if prover is not None and prover.status != PROVER_STATUS_EXITED:
         raise PROVER_EXISTS.error("this operator has already registered a prover: use another key for another prover")
+    check_node_is_free(kv, node)
+
+
+def check_node_is_free(kv: KV, node: bytes) -> None:
+    """NODE_KEY_TAKEN if the node key already stands for a prover."""
     if schema.PROVERS_BY_NODE.has(kv, node):
         raise NODE_KEY_TAKEN.error("this node key already belongs to a prover: each prover needs a node key of its own")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proofmill.prover.v1.event_pb2 import EventBondChanged, EventProverUpdated
+from proofmill.prover.v1.event_pb2 import EventBondChanged, EventNodeKeyRotated, EventProverUpdated
 from proofmill.prover.v1.state_pb2 import (
     PROVER_STATUS_ACTIVE,
     PROVER_STATUS_EXITED,
@@ -43,7 +43,7 @@ from chain.errors import (
     WRONG_STATUS,
 )
 from chain.fields import check_address, check_text, fits
-from chain.prover.handlers import REGION_BYTES_MAX, check_claim, check_endpoints
+from chain.prover.handlers import REGION_BYTES_MAX, check_claim, check_endpoints, check_node_is_free
 from chain.prover.lifecycle import begin_exit
 from chain.prover.registry import get_prover_of_node
 
@@ -61,13 +61,19 @@ def validate_update_prover(message: MsgUpdateProver) -> None:
     if message.endpoints:
         check_endpoints(message.endpoints)
     check_text(message.region, "region", REGION_BYTES_MAX, PROVER_INVALID)
-    if not (message.HasField("resources") or message.endpoints or message.region):
-        raise PROVER_INVALID.error("nothing to change: give resources, endpoints or a region")
+    if message.node:
+        check_address(message.node, "node")
+    elif not _describes(message):
+        raise PROVER_INVALID.error("nothing to change: give resources, endpoints, a region or a node key")
 
 
 def execute_update_prover(context: Context, message: MsgUpdateProver) -> MsgUpdateProverResponse:
     kv = context.kv
-    operator, prover = _require_staying(kv, message.operator)
+    # A prover that leaves still has duties, and a key that got into wrong hands must not sign them until it has left.
+    require = _require_staying if _describes(message) else _require_member
+    operator, prover = require(kv, message.operator)
+    if message.node:
+        _rotate_node_key(context, operator, prover, message.node)
     if message.endpoints:
         prover.endpoints[:] = message.endpoints
     prover.region = message.region or prover.region
@@ -76,6 +82,21 @@ def execute_update_prover(context: Context, message: MsgUpdateProver) -> MsgUpda
     schema.PROVERS.set(kv, operator, prover)
     context.emit(EventProverUpdated(operator=prover.operator))
     return MsgUpdateProverResponse()
+
+
+def _describes(message: MsgUpdateProver) -> bool:
+    return bool(message.HasField("resources") or message.endpoints or message.region)
+
+
+def _rotate_node_key(context: Context, operator: bytes, prover: Prover, node: str) -> None:
+    """The old key signs for nobody from here on; all that the prover owes is owed by its operator, so it stays owed."""
+    if node == prover.node:
+        return  # a repeat
+    check_node_is_free(context.kv, decode_address(node))
+    schema.PROVERS_BY_NODE.delete(context.kv, decode_address(prover.node))
+    schema.PROVERS_BY_NODE.set(context.kv, decode_address(node), operator)
+    context.emit(EventNodeKeyRotated(operator=prover.operator, old_node=prover.node, node=node))
+    prover.node = node
 
 
 def _change_claim(context: Context, operator: bytes, prover: Prover, wanted: Resources) -> None:
@@ -161,10 +182,17 @@ def _check_test_is_not_too_soon(context: Context, prover: Prover) -> None:
 
 
 def _require_staying(kv: KV, text: str) -> tuple[bytes, Prover]:
+    operator, prover = _require_member(kv, text)
+    if prover.status in _LEFT:
+        raise WRONG_STATUS.error("the prover is leaving: register it anew once its bond is returned")
+    return operator, prover
+
+
+def _require_member(kv: KV, text: str) -> tuple[bytes, Prover]:
     operator = decode_address(text)
     prover = schema.PROVERS.get(kv, operator)
     if prover is None:
         raise PROVER_NOT_FOUND.error(f"{text} is not the operator of a prover: register it first")
-    if prover.status in _LEFT:
-        raise WRONG_STATUS.error("the prover is leaving or has left: register it anew once its bond is returned")
+    if prover.status == PROVER_STATUS_EXITED:
+        raise WRONG_STATUS.error("the prover has left: register it anew")
     return operator, prover

@@ -6,7 +6,7 @@ The same seed gives the same blocks on every machine, so that what one process d
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from proofmill.program.v1.state_pb2 import ProgramSpec
 
 PROVERS = 9
+_BLOCKS_BETWEEN_ROTATIONS = 25
 USERS = (ALICE, BOB, DEPLOYER, AUTHORITY)
 VALIDATORS = tuple((bytes([number]) * 20, number) for number in (1, 2, 3))
 GOOD, BAD = hashlib.sha256(b"good").digest(), hashlib.sha256(b"bad").digest()
@@ -134,6 +135,10 @@ class Life:
             self.network.execute(DEPLOYER, MsgDeployProgram(deployer=DEPLOYER.address, spec=spec))
         self._members = {member.operator.raw: member for member in MEMBERS}
 
+    @property
+    def _everybody(self) -> list[Member]:
+        return list(self._members.values())
+
     def chance(self, percent: int) -> bool:
         return self.dice.randrange(100) < percent
 
@@ -153,7 +158,7 @@ class Life:
         ):
             if self.chance(percent):
                 act()
-        for member in MEMBERS:
+        for member in self._everybody:
             if self.chance(15) and schema.PROVERS_BY_NODE.has(self.network.values, member.node.raw):
                 self.network.send(member.node, MsgRequestTest(node=member.node.address))
         for operator, duty, task_id, round_ in list(schema.DUTIES.keys(self.network.values)):
@@ -163,10 +168,27 @@ class Life:
                     self._work(member, task_id)
                 else:
                     self._vote(member, task_id, round_)
+        rotated = self._rotate_node_key()
         self.network.next_block(
             after_ms=self.dice.choice((1_000, 1_000, 1_000, 1_000, 1_500, 6_000, 30_000)),
             votes=tuple((address, power, self.chance(90)) for address, power in VALIDATORS),
         )
+        if rotated and schema.PROVERS_BY_NODE.has(self.network.values, rotated.node.raw):
+            self._members[rotated.operator.raw] = rotated
+
+    def _rotate_node_key(self) -> Member | None:
+        """Now and then an operator gives its prover another node key, with coins for its fees; as it will be then."""
+        number, rest = divmod(self.network.height, _BLOCKS_BETWEEN_ROTATIONS)
+        if rest:
+            return None
+        member = self._members[operator_key(number % PROVERS).raw]
+        operator, node = member.operator, Key(f"node key {number} of {member.operator.name}")
+        self.network.send(
+            operator,
+            make_send(operator, node.address, 20 * MILL),
+            MsgUpdateProver(operator=operator.address, node=node.address),
+        )
+        return replace(member, node=node)
 
     def _send_coins(self) -> None:
         sender, recipient = self.dice.choice(USERS), self.dice.choice((*USERS, operator_key(0), Key("new")))
@@ -209,7 +231,7 @@ class Life:
 
     def _manage_prover(self) -> None:
         """An operator changes its mind about its prover."""
-        member = self.dice.choice(MEMBERS)
+        member = self.dice.choice(self._everybody)
         operator = member.operator.address
         roll = self.dice.randrange(10)
         if roll < 4:
@@ -324,7 +346,7 @@ class Life:
         )
 
     def _opinion(self, member: Member, task_id: int, proof: bytes) -> Verdict:
-        index = MEMBERS.index(member)
+        index = self._everybody.index(member)
         if task_id % 13 == 6:
             return VERDICTS[(index + task_id) % 3]  # nobody agrees on some programs
         if task_id % 13 == 9:

@@ -114,6 +114,7 @@ def make_messages() -> list[tuple[Key, Message]]:
                 resources=Resources(cpu_millis=96_000, memory_bytes=768 * GIB),
                 endpoints=["https://prover.example:8701"],
                 region="us-2",
+                node=node_key(1).address,
             ),
         ),
         (operator_key(0), MsgTopUpBond(operator=operator_key(0).address, amount=250_000_000)),

@@ -9,11 +9,13 @@ from proofmill.prover.v1.state_pb2 import PROVER_STATUS_ACTIVE, Prover
 from proofmill.prover.v1.tx_pb2 import MsgExitProver, MsgUpdateProver
 from proofmill.task.v1.state_pb2 import (
     TASK_STATUS_PENDING,
+    TASK_STATUS_PROVED,
     TEST_KIND_CLAIM,
     VERDICT_INVALID,
     VERDICT_VALID,
     Verdict,
 )
+from proofmill.task.v1.tx_pb2 import MsgAcceptTasks
 from proofmill.types.v1.types_pb2 import Resources
 
 from chain import schema
@@ -21,6 +23,7 @@ from chain.errors import (
     CLAIM_IN_USE,
     INVALID_ADDRESS,
     NO_CAPACITY_PROGRAM,
+    NODE_KEY_TAKEN,
     PROVER_INVALID,
     PROVER_NOT_FOUND,
     TEST_TOO_SOON,
@@ -132,6 +135,63 @@ def test_basic_a_wish_can_be_taken_back(network: Network) -> None:
     assert (prover.HasField("claim"), prover.test_due) == (False, 0)
 
 
+def test_basic_the_node_key_is_rotated(network: Network) -> None:
+    new = Key("a new node key")
+    task_id = run(network, ALICE, deploy(network))
+    network.next_block()
+    index = accept(network, task_id)
+    old, operator = node_key(index), operator_key(index)
+    network.execute(ALICE, make_send(ALICE, new.address, MILL))
+    result = network.deliver(operator, make_update(operator, node=new.address))
+    assert "proofmill.prover.v1.EventNodeKeyRotated" in [event.type for event in result.events]
+    prover = prover_now(network, index)
+    assert (prover.node, prover.region) == (new.address, "test")
+    # The old key signs nothing any more, and what was accepted with it is proved with the new one.
+    refuse(network, PROVER_NOT_FOUND, old, make_proof(old, task_id))
+    network.execute(new, make_proof(new, task_id))
+    assert task_of(network, task_id).task.progress.status == TASK_STATUS_PROVED
+    assert prover_now(network, index).used == Resources()
+
+
+def test_basic_the_new_key_answers_duties_without_a_fee(network: Network) -> None:
+    task_id = run(network, ALICE, deploy(network))
+    network.next_block()
+    index, new = prover_of(network, task_id), Key("a new node key")
+    operator = operator_key(index)
+    network.execute(operator, make_send(operator, new.address, 1), make_update(operator, node=new.address))
+    network.send(new, MsgAcceptTasks(node=new.address, task_ids=[task_id]), fee=0)
+    (result,) = network.next_block()
+    assert result.code == 0, result.log
+
+
+def test_basic_a_rotation_may_be_sent_twice(network: Network) -> None:
+    new = Key("a new node key")
+    network.execute(OPERATOR, make_update(node=new.address))
+    result = network.deliver(OPERATOR, make_update(node=new.address))
+    assert (result.code, prover_now(network).node) == (0, new.address)
+    assert "proofmill.prover.v1.EventNodeKeyRotated" not in [event.type for event in result.events]
+
+
+def test_basic_an_old_node_key_is_free_for_others(network: Network) -> None:
+    network.execute(OPERATOR, make_update(node=Key("a new node key").address))
+    network.execute(operator_key(1), make_update(operator_key(1), node=node_key(0).address))
+    assert prover_now(network, 1).node == node_key(0).address
+
+
+def test_basic_a_prover_that_leaves_may_still_rotate(network: Network) -> None:
+    network.execute(OPERATOR, MsgExitProver(operator=OPERATOR.address))
+    network.execute(OPERATOR, make_update(node=Key("a new node key").address))
+    assert prover_now(network).node == Key("a new node key").address
+
+
+def test_invalid_node_key_of_another(network: Network) -> None:
+    refuse(network, NODE_KEY_TAKEN, OPERATOR, make_update(node=node_key(1).address))
+
+
+def test_invalid_rotation_by_the_node_key(network: Network) -> None:
+    refuse(network, PROVER_NOT_FOUND, node_key(0), make_update(node_key(0), node=Key("a new node key").address))
+
+
 def test_invalid_in_use(network: Network) -> None:
     message = make_run(ALICE, deploy(network))
     message.resources.CopyFrom(OLD)
@@ -186,3 +246,5 @@ def test_invalid_description(network: Network, name: str) -> None:
 def test_invalid_address(network: Network) -> None:
     message = MsgUpdateProver(operator="mill1", region="x")
     refuse_raw(network, INVALID_ADDRESS, make_tx(ALICE, [message], account_number=1, sequence=0))
+    raw = make_tx(OPERATOR, [make_update(node="mill1")], account_number=1, sequence=0)
+    refuse_raw(network, INVALID_ADDRESS, raw)
