@@ -8,13 +8,13 @@ the newest runs.
 from __future__ import annotations
 
 import json
-import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from prover_node.duties import ContainerSpec, FileKind
+from prover_node.line_file import LineFile
 from prover_node.runner.base import Outcome, Reason
 
 RUNS_MAX = 4096
@@ -42,10 +42,9 @@ class Experience:
     """The open file; its owner is the only one who writes."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._runs: deque[tuple[_Kind, int]] = deque(_read(path), RUNS_MAX)
-        self._lines = 0
-        self._rewrite()
+        self._file = LineFile(path, 2 * RUNS_MAX)
+        self._file.rewrite(self._all())
 
     def add(self, spec: ContainerSpec, outcome: Outcome) -> None:
         """A prover container ended; how long it takes to fail says nothing, but that it needs more than its limit."""
@@ -54,12 +53,7 @@ class Experience:
             return
         kind = _kind_of(spec)
         self._runs.append((kind, outcome.wall_ms))
-        if self._lines >= 2 * RUNS_MAX:
-            self._rewrite()
-            return
-        with self._path.open("a") as out:
-            out.write(_line(kind, outcome.wall_ms))
-        self._lines += 1
+        self._file.add(_line(kind, outcome.wall_ms), self._all)
 
     def likely_ms(self, spec: ContainerSpec) -> int:
         """What nearly all of the last runs like this one took, and a margin; 0 until enough were seen."""
@@ -70,11 +64,8 @@ class Experience:
         rank = -(-len(seen) * _QUANTILE_PERCENT // 100)
         return seen[rank - 1] * (100 + _MARGIN_PERCENT) // 100
 
-    def _rewrite(self) -> None:
-        temporary = self._path.with_name(self._path.name + ".new")
-        temporary.write_text("".join(_line(kind, ms) for kind, ms in self._runs))
-        os.replace(temporary, self._path)  # noqa: PTH105 - says that it replaces
-        self._lines = len(self._runs)
+    def _all(self) -> Iterator[str]:
+        return (_line(kind, ms) for kind, ms in self._runs)
 
 
 def _kind_of(spec: ContainerSpec) -> _Kind:

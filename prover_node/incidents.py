@@ -1,12 +1,11 @@
 """What went wrong for this prover, with reasons: the last few hundred, in a file for `mill prover status`.
 
-For people's eyes alone, so nothing is synced: a crash may lose the newest lines.
+For people's eyes alone, so nothing is synced: a crash may lose the newest lines, and a full disk keeps none.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prover_node.duties import Standing
+from prover_node.line_file import LineFile
 
 LIMIT = 200
 
@@ -33,10 +33,9 @@ class Incidents:
     """The open file; its owner is the only one who writes."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._last = deque(read_incidents(path), LIMIT)
-        self._lines = 0
-        self._rewrite()
+        self._file = LineFile(path, 2 * LIMIT)
+        self._file.rewrite(map(_line, self._last))
 
     def add(self, kind: str, detail: str, *, task_id: int = 0, round_: int = 0) -> None:
         """Note it down, unless the same was noted before: what is sent again is decided only once."""
@@ -45,18 +44,7 @@ class Incidents:
             return
         incident = Incident(int(time.time() * 1000), kind, task_id, round_, detail)
         self._last.append(incident)
-        if self._lines >= 2 * LIMIT:
-            self._rewrite()
-            return
-        with self._path.open("a") as out:
-            out.write(_line(incident))
-        self._lines += 1
-
-    def _rewrite(self) -> None:
-        temporary = self._path.with_name(self._path.name + ".new")
-        temporary.write_text("".join(map(_line, self._last)))
-        os.replace(temporary, self._path)  # noqa: PTH105 - says that it replaces
-        self._lines = len(self._last)
+        self._file.add(_line(incident), lambda: map(_line, self._last))
 
 
 def read_incidents(path: Path) -> list[Incident]:

@@ -33,7 +33,7 @@ from prover_node.favourites import Favourites
 from prover_node.fetcher import Fetcher, FetchError
 from prover_node.job_files import archive_sha256, pack_output, stage_job
 from prover_node.metrics import Metrics
-from prover_node.runner.base import Job, Runner, RunnerError
+from prover_node.runner.base import Job, Outcome, Runner, RunnerError
 from prover_node.storage import BlobStore
 from prover_node.store_errors import StoreError
 from prover_node.task_files import TaskFiles
@@ -193,8 +193,15 @@ class Jobs:
         )
         if key.role is Role.PROVE:
             self._experience.add(spec, outcome)
-            await asyncio.to_thread(self._tasks.save_logs, key.task_id, outcome.stdout, outcome.stderr)
+            await self._save_logs(key.task_id, outcome)
         return RunFinished(key, outcome)
+
+    async def _save_logs(self, task_id: int, outcome: Outcome) -> None:
+        """For people: a run isn't lost for want of room for what it printed."""
+        try:
+            await asyncio.to_thread(self._tasks.save_logs, task_id, outcome.stdout, outcome.stderr)
+        except OSError as error:
+            log.warning("what a prover printed can't be kept", task=task_id, reason=str(error))
 
     def _stage(self, key: JobKey, spec: ContainerSpec) -> Job:
         folder = self._work / key.name

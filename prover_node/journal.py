@@ -2,6 +2,7 @@
 
 Each entry is on disk (fsync) before ``append`` returns. A crash can only tear the last line, which is
 then dropped: its entry was never acted upon. When most of the file is history it is rewritten in one step.
+The disk keeps room for the next entries, so that what was finished is written down even when the disk is full.
 """
 
 from __future__ import annotations
@@ -9,20 +10,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from client.errors import ClientError
+from prover_node.disk import is_full, set_aside, sync_directory, write_whole
 from prover_node.duties import FailureReason, ProofRecord, Usage, Verdict
 from prover_node.journal_entries import AssignmentEnded, JournalEntry, ProofMade, VerdictReached, VoteEnded, WorkFailed
 
 _COMPACT_AT_LINES = 1024
+_SET_ASIDE_BYTES = 1 << 20
 
 _Key = tuple[str, int, int]
 
 
 class JournalError(ClientError):
     """The journal can't be read or written; the message says where and what to do."""
+
+
+class JournalFull(JournalError):
+    """The disk is full; nothing was written, and it can be tried again."""
 
 
 class Journal:
@@ -32,6 +40,7 @@ class Journal:
         self._path = path
         self._live: dict[_Key, JournalEntry] = {}
         self._lines = 0
+        self._compact_at = _COMPACT_AT_LINES
         self.is_new = not path.exists()
         """There was none before: perhaps it was lost."""
         data = self._read()
@@ -46,25 +55,35 @@ class Journal:
                 ) from None
             self._lines += 1
         self._file = self._open()
+        self._size = len(whole)
         if len(whole) != len(data):
-            self._file.truncate(len(whole))
+            self._file.truncate(self._size)
             os.fsync(self._file.fileno())
+        self._room = 0
+        self._set_aside()
 
     def entries(self) -> tuple[JournalEntry, ...]:
         """What still counts, oldest first."""
         return tuple(self._live.values())
 
     def append(self, entry: JournalEntry) -> None:
-        """Write ``entry`` durably; raises JournalError if the disk refuses."""
+        """Write ``entry`` durably; raises JournalFull if the disk has no room, JournalError if it refuses otherwise."""
+        line = _line(entry)
         try:
-            self._file.write(_line(entry))
-            self._file.flush()
+            write_whole(self._file, line)
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise JournalError(f"{self._path} can't be written: {error}") from error
+            self._file.truncate(self._size)
+            self._room = 0
+            kind = JournalFull if is_full(error) else JournalError
+            raise kind(f"{self._path} can't be written: {error}") from error
+        self._size += len(line)
+        self._room -= len(line)
+        if self._room < _SET_ASIDE_BYTES // 2:
+            self._set_aside()
         self._lines += 1
         self._apply(entry)
-        if self._lines >= _COMPACT_AT_LINES and self._lines > 2 * len(self._live):
+        if self._lines >= self._compact_at and self._lines > 2 * len(self._live):
             self._compact()
 
     def close(self) -> None:
@@ -79,10 +98,10 @@ class Journal:
         except OSError as error:
             raise JournalError(f"{self._path} can't be read: {error}") from error
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
         try:
-            file = self._path.open("ab")
-            _sync_directory(self._path.parent)
+            file = self._path.open("ab", buffering=0)
+            sync_directory(self._path.parent)
         except OSError as error:
             raise JournalError(f"{self._path} can't be opened for writing: {error}") from error
         return file
@@ -97,6 +116,10 @@ class Journal:
             raise ValueError(f"two different verdicts on task {entry.task_id}, round {entry.round}")
         self._live[key] = entry
 
+    def _set_aside(self) -> None:
+        if set_aside(self._file.fileno(), _SET_ASIDE_BYTES):
+            self._room = _SET_ASIDE_BYTES
+
     def _compact(self) -> None:
         temporary = self._path.with_name(self._path.name + ".new")
         try:
@@ -105,12 +128,19 @@ class Journal:
                 out.flush()
                 os.fsync(out.fileno())
             temporary.replace(self._path)
-            _sync_directory(self._path.parent)
+            sync_directory(self._path.parent)
         except OSError as error:
+            temporary.unlink(missing_ok=True)
+            if is_full(error):
+                self._compact_at = self._lines + _COMPACT_AT_LINES
+                return
             raise JournalError(f"{self._path} can't be rewritten: {error}") from error
         self._file.close()
         self._file = self._open()
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._set_aside()
         self._lines = len(self._live)
+        self._compact_at = _COMPACT_AT_LINES
 
 
 def _key(entry: JournalEntry) -> _Key:
@@ -150,11 +180,3 @@ _DECODERS: dict[str, Callable[[dict[str, Any]], JournalEntry]] = {
 
 def _decode(fields: dict[str, Any]) -> JournalEntry:
     return _DECODERS[fields["entry"]](fields)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+import threading
 from pathlib import Path
 from typing import TextIO
 
 import structlog
+
+_printing = threading.Lock()
+
+
+class _Printer:
+    """Prints lines, one at a time; those that a full disk doesn't take are lost, and nobody has to care."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def msg(self, line: str) -> None:
+        """Print ``line``."""
+        with _printing, contextlib.suppress(OSError):
+            print(line, file=self._out, flush=True)
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def configure_logs(form: str, file: Path | None) -> None:
@@ -26,6 +44,6 @@ def configure_logs(form: str, file: Path | None) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_: _Printer(out),
         cache_logger_on_first_use=False,
     )

@@ -1,0 +1,129 @@
+"""A disk that is really full: nothing half-written is seen, nothing dies of it, and work goes on when it has room."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prover_node.duties import FailureReason
+from prover_node.journal import Journal, JournalFull
+from prover_node.journal_entries import AssignmentEnded, WorkFailed
+from prover_node.storage import BlobStore
+from prover_node.store_errors import DiskFull
+from prover_node.task_files import TaskFiles
+from tests.support.small_disk import NoSmallDiskError, SmallDisk, small_disk
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    try:
+        with small_disk(tmp_path / "disk", 8 * MIB) as mounted:
+            yield mounted
+    except NoSmallDiskError as error:
+        pytest.skip(str(error))
+
+
+def failed(task_id: int) -> WorkFailed:
+    return WorkFailed(task_id, FailureReason.TIME_LIMIT, "x" * 256)
+
+
+def entries(path: Path) -> list[int]:
+    """Tasks of which a journal that is opened now knows."""
+    journal = Journal(path)
+    known = [entry.task_id for entry in journal.entries()]
+    journal.close()
+    return known
+
+
+def test_the_journal_takes_a_thousand_results_more_than_there_is_room_for(disk: SmallDisk) -> None:
+    path = disk.root / "journal"
+    journal = Journal(path)
+    disk.fill()
+    for task_id in range(1000):
+        journal.append(failed(task_id))
+    journal.close()
+    assert entries(path) == list(range(1000))
+
+
+def test_a_journal_without_any_room_loses_nothing_and_goes_on_when_there_is_some(disk: SmallDisk) -> None:
+    path = disk.root / "journal"
+    journal = Journal(path)
+    disk.fill()
+    written = 0
+    with pytest.raises(JournalFull, match="can't be written"):
+        while True:
+            journal.append(failed(written))
+            written += 1
+    assert entries(path) == list(range(written))
+    with pytest.raises(JournalFull):
+        journal.append(failed(written))
+    disk.empty()
+    journal.append(failed(written))
+    journal.close()
+    assert entries(path) == list(range(written + 1))
+
+
+def test_a_journal_that_cannot_be_rewritten_on_a_full_disk_is_appended_to(disk: SmallDisk) -> None:
+    path = disk.root / "journal"
+    journal = Journal(path)
+    journal.append(failed(0))
+    disk.fill()
+    for task_id in range(1, 1000):
+        journal.append(failed(task_id))
+        journal.append(AssignmentEnded(task_id))
+    assert path.read_bytes().count(b"\n") > 1024
+    disk.empty()
+    for task_id in range(1000, 1600):
+        journal.append(failed(task_id))
+        journal.append(AssignmentEnded(task_id))
+    assert path.read_bytes().count(b"\n") < 1024
+    assert sorted(one.name for one in disk.root.iterdir()) == ["journal"]
+    journal.close()
+    assert entries(path) == [0]
+
+
+async def test_a_download_for_which_the_disk_is_too_full_leaves_nothing(disk: SmallDisk) -> None:
+    data = os.urandom(2 * MIB)
+    digest = hashlib.sha256(data).hexdigest()
+    store = BlobStore(disk.root / "blobs", 1 << 40)
+    disk.fill(leave=MIB)
+    with pytest.raises(DiskFull, match="bytes are to come, and only"):
+        async with store.resume(digest, len(data)):
+            pass
+    disk.fill(leave=3 * MIB)
+    with pytest.raises(DiskFull, match="No space left"):
+        async with store.resume(digest, len(data)) as partial:
+            partial.take_from("http://files", "")
+            partial.write(data[:MIB])
+            disk.fill()  # by somebody else
+            partial.write(data[MIB:])
+    with pytest.raises(DiskFull):
+        async with store.receive(digest, len(data)):
+            pass
+    assert not [path for path in (disk.root / "blobs").rglob("*") if path.is_file()]
+    disk.empty()
+    async with store.resume(digest, len(data)) as partial:
+        partial.take_from("http://files", "")
+        partial.write(data)
+    assert store.path(digest).read_bytes() == data
+
+
+def test_what_is_known_of_a_task_is_whole_or_as_it_was(disk: SmallDisk) -> None:
+    tasks = TaskFiles(disk.root / "tasks")
+    tasks.save_logs(1, b"first", b"")
+    disk.fill()
+    with pytest.raises(OSError, match="No space left"):
+        tasks.save_logs(1, b"second" * 1000, b"")
+    with pytest.raises(OSError, match="No space left"):
+        tasks.save_proof(1, "a" * 64)
+    assert tasks.proof(1) is None
+    log = tasks.log(1, "stdout")
+    assert log is not None
+    assert log.read_bytes() == b"first"
+    assert sorted(path.name for path in log.parent.iterdir()) == ["stderr", "stdout"]
