@@ -335,19 +335,17 @@ class Assignments:
         """The commit, or the reveal, or the proof itself where nobody could copy it."""
         if not duty.commit_first:
             return SubmitProof(duty.task_id, proof)
-        commitment = self._commitments.commitment(duty.task_id, proof)
         if not duty.commitment:
-            return CommitProof(duty.task_id, commitment)
-        if duty.commitment != commitment:
-            return None
-        return SubmitProof(duty.task_id, proof, self._commitments.salt(duty.task_id))
+            return CommitProof(duty.task_id, self._commitments.commitment(duty.task_id, proof))
+        salt = self._commitments.open(duty.task_id, proof, duty.commitment)
+        return None if salt is None else SubmitProof(duty.task_id, proof, salt)
 
     def _heed_commitment(self, assignment: Assignment) -> Iterator[Effect]:
         """Say so if what is committed on chain can't be revealed."""
         duty, proof = assignment.duty, assignment.proof
         if assignment.foreign or proof is None or not duty.commitment:
             return
-        if duty.commitment != self._commitments.commitment(duty.task_id, proof):
+        if self._commitments.open(duty.task_id, proof, duty.commitment) is None:
             assignment.foreign = True
             yield Warn(
                 f"the commitment on chain for task {duty.task_id} is to another proof, so this one can't be revealed: "

@@ -97,6 +97,7 @@ class Daemon:
         resources = settings.resources
         capacity = Resources(resources.cpu_millis, resources.memory_bytes, resources.gpus)
         operator = decode_address(chain.operator)
+        secrets = [one.secret for one in (key, *home.retired_keys())]
         self._machine = Machine(
             MachineConfig(
                 capacity,
@@ -104,8 +105,8 @@ class Daemon:
                 settings.auto_retest,
                 settings.schedule.trust_learned_times,
             ),
-            Ballots(key.secret, chain.id, operator),
-            ProofCommitments(key.secret, chain.id, operator),
+            Ballots(secrets, chain.id, operator),
+            ProofCommitments(secrets, chain.id, operator),
         )
         self._link = ChainLink(chain.nodes, chain.id, chain.operator, key)
         self._chronicle = Chronicle(Incidents(home.incidents), self._metrics, self._link)

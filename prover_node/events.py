@@ -28,6 +28,13 @@ class DutiesReported:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeKeyRotated:
+    """The node signs with another key from now on; ``secret`` is that, 32 bytes."""
+
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StandingReported:
     """What the chain thinks of this prover."""
 
@@ -129,5 +136,6 @@ Event: TypeAlias = (
     | JobBroken
     | Stopped
     | TxFailed
+    | NodeKeyRotated
     | Draining
 )

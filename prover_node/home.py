@@ -37,6 +37,16 @@ class Home:
         return self.root / "key"
 
     @property
+    def next_key(self) -> Path:
+        """A node key that is about to replace the present one."""
+        return self.root / "key.next"
+
+    @property
+    def retired(self) -> Path:
+        """Earlier node keys, by address: what was committed to with them opens with them alone."""
+        return self.root / "retired-keys"
+
+    @property
     def journal(self) -> Path:
         """Results not yet settled."""
         return self.root / "journal"
@@ -89,6 +99,26 @@ class Home:
     def node_key(self) -> PrivateKey:
         """Read the key."""
         return read_key_file(self.key)
+
+    def retired_keys(self) -> list[PrivateKey]:
+        """Earlier keys, the last one first."""
+        paths = sorted(self.retired.glob("mill1*"), key=lambda path: path.stat().st_mtime, reverse=True)
+        return [read_key_file(path) for path in paths]
+
+    def prepare_key(self) -> PrivateKey:
+        """The key that is to be the next: the one of a rotation that was cut short, or else a new one."""
+        if not self.next_key.exists():
+            write_key_file(self.next_key, PrivateKey.generate())
+        return read_key_file(self.next_key)
+
+    def rotate_key(self) -> None:
+        """Put the prepared key in the place of the present one, which is kept; may be called again after a crash."""
+        old = self.node_key()
+        kept = self.retired / old.address
+        if not kept.exists():
+            write_key_file(kept, old)
+        # One step, so that there is a key at any moment.
+        self.next_key.replace(self.key)
 
     def lock(self) -> IO[str]:
         """Claim the home for this process until the returned file is closed; HomeInUse if another has it."""

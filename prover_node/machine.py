@@ -22,6 +22,7 @@ from prover_node.events import (
     Fetched,
     FetchFailed,
     JobBroken,
+    NodeKeyRotated,
     PackFailed,
     ProofStored,
     ProofUnusable,
@@ -57,6 +58,7 @@ class Machine:
 
     def __init__(self, config: MachineConfig, ballots: Ballots, commitments: ProofCommitments) -> None:
         self._attempts = 0
+        self._ballots, self._commitments = ballots, commitments
         self._outbox = Outbox()
         self._assignments = Assignments(
             config.capacity, commitments, self._outbox, self._next_attempt, trust_learned=config.trust_learned
@@ -140,6 +142,9 @@ class Machine:
             case TxFailed(entries):
                 for ref in entries:
                     self._outbox.not_sent(ref, self._height)
+            case NodeKeyRotated(secret):
+                self._ballots.use(secret)
+                self._commitments.use(secret)
             case Draining():
                 proving.draining = self._retests.draining = True
 

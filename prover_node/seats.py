@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from client.proof_limits import BUNDLE_BYTES_MAX
-from prover_node.ballots import Ballots
+from prover_node.ballots import Ballot, Ballots
 from prover_node.duties import FileKind, JobKey, Role, Verdict, VoteDuty
 from prover_node.effects import Cancel, CommitVote, Effect, Entry, FetchFiles, Forget, Journal, RevealVote, RunJob, Warn
 from prover_node.journal_entries import VerdictReached, VoteEnded
@@ -42,6 +42,8 @@ class Seat:
     key: JobKey | None = None
     attempts: int = 0
     verdict: Verdict | None = None
+    ballot: Ballot | None = None
+    """What the commitment on chain stands for."""
     heeded: bool = False
     """The commitment on chain has been read."""
 
@@ -173,11 +175,11 @@ class Seats:
         if not duty.commitment or seat.heeded:
             return
         seat.heeded = True
-        verdict = self._ballots.open(duty.task_id, duty.round, duty.commitment)
+        ballot = seat.ballot = self._ballots.open(duty.task_id, duty.round, duty.commitment)
         yield from self._release(seat)
-        seat.verdict = verdict
-        seat.phase = Phase.MISSED if verdict is None else Phase.DECIDED
-        if verdict is None:
+        seat.verdict = None if ballot is None else ballot.verdict
+        seat.phase = Phase.MISSED if ballot is None else Phase.DECIDED
+        if ballot is None:
             yield Warn(
                 f"the commitment on chain for task {duty.task_id}, round {duty.round} was not made with this "
                 "node key, so the vote can't be revealed: make sure that only one node uses this key"
@@ -245,9 +247,9 @@ class Seats:
             return CommitVote(
                 duty.task_id, duty.round, self._ballots.commitment(duty.task_id, duty.round, seat.verdict)
             )
-        if not duty.commit_closed:
+        if not duty.commit_closed or seat.ballot is None:
             return None
-        return RevealVote(duty.task_id, duty.round, seat.verdict, self._ballots.salt(duty.task_id, duty.round))
+        return RevealVote(duty.task_id, duty.round, seat.ballot.verdict, seat.ballot.salt)
 
     def _end(self, seat_id: SeatId) -> Iterator[Effect]:
         seat = self._by_id.pop(seat_id)

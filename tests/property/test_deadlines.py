@@ -95,8 +95,8 @@ class Simulation:
 
     def __post_init__(self) -> None:
         config = MachineConfig(CAPACITY, 1, trust_learned=self.trust_learned)
-        commitments = ProofCommitments(SECRET, "test-1", OPERATOR)
-        self.machine = Machine(config, Ballots(SECRET, "test-1", OPERATOR), commitments)
+        commitments = ProofCommitments((SECRET,), "test-1", OPERATOR)
+        self.machine = Machine(config, Ballots((SECRET,), "test-1", OPERATOR), commitments)
         self._events: list[tuple[int, int, Event]] = []
         self._numbers = count()
 

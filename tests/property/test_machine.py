@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from chain.task.proof_handlers import proof_commitment
+from chain.verification.votes import vote_commitment
 from prover_node.ballots import Ballots
 from prover_node.duties import (
     ContainerSpec,
@@ -57,6 +59,7 @@ from prover_node.events import (
     Fetched,
     FetchFailed,
     JobBroken,
+    NodeKeyRotated,
     PackFailed,
     ProofStored,
     ProofUnusable,
@@ -83,8 +86,7 @@ from tests.support.prover_duties import standing
 CAPACITY = Resources(4000, 1 << 30)
 PARALLEL = 2
 BLOCK_MS = 1000
-BALLOTS = Ballots(b"k" * 32, "test-1", bytes(20))
-COMMITMENTS = ProofCommitments(b"k" * 32, "test-1", bytes(20))
+CHAIN, OPERATOR = "test-1", bytes(20)
 IMAGE = FileRef(FileKind.IMAGE, "", "1" * 64, 10)
 PROOF_FILE = FileRef(FileKind.PROOF, "", "2" * 64, 10)
 
@@ -158,14 +160,24 @@ class World:
     running: dict[JobKey, ContainerSpec] = field(default_factory=dict)
     stopping: dict[JobKey, ContainerSpec | None] = field(default_factory=dict)
     bundles: dict[int, ProofRecord] = field(default_factory=dict)
-    proof_commitments: dict[int, bytes] = field(default_factory=dict)
+    committed: dict[int, ProofRecord] = field(default_factory=dict)
     tests: set[int] = field(default_factory=set)
     packing: set[JobKey] = field(default_factory=set)
     finished: list[JobKey] = field(default_factory=list)
-    commitments: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    verdicts: dict[tuple[int, int], Verdict] = field(default_factory=dict)
     done: set[int] = field(default_factory=set)
     transfers: Transfers = UNMEASURED
     likely_ms: int = 0
+    keys: list[bytes] = field(default_factory=lambda: [bytes([1]) * 32])
+    """Node keys, the present one first."""
+
+    @property
+    def ballots(self) -> Ballots:
+        return Ballots(self.keys, CHAIN, OPERATOR)
+
+    @property
+    def commitments(self) -> ProofCommitments:
+        return ProofCommitments(self.keys, CHAIN, OPERATOR)
 
     def report(self) -> DutiesReported:
         return DutiesReported(
@@ -191,9 +203,8 @@ class ProverMachine(RuleBasedStateMachine):
         self.dies_after: int | None = None
 
     def _new_machine(self) -> Machine:
-        return Machine(
-            MachineConfig(CAPACITY, PARALLEL, auto_retest=True, trust_learned=self.trust_learned), BALLOTS, COMMITMENTS
-        )
+        config = MachineConfig(CAPACITY, PARALLEL, auto_retest=True, trust_learned=self.trust_learned)
+        return Machine(config, self.world.ballots, self.world.commitments)
 
     def tell(self, event: Event) -> None:
         for effect in self.machine.handle(event):
@@ -233,28 +244,33 @@ class ProverMachine(RuleBasedStateMachine):
             case Journal(entry):
                 self._write(entry)
             case CommitProof(task_id, commitment):
-                assert isinstance(world.journal["task", task_id, 0], ProofMade)
-                assert world.proof_commitments.setdefault(task_id, commitment) == commitment, "committed to two proofs"
+                made = world.journal["task", task_id, 0]
+                assert isinstance(made, ProofMade)
+                assert world.committed.setdefault(task_id, made.proof) == made.proof, "committed to two proofs"
+                assert commitment == world.commitments.commitment(task_id, made.proof)
             case SubmitProof(task_id, proof, salt):
                 entry = world.journal["task", task_id, 0]
                 assert isinstance(entry, ProofMade)
                 assert entry.proof == proof
                 task = world.tasks.get(task_id)
                 if task is not None and task.commit_first:
-                    assert task.commitment == COMMITMENTS.commitment(task_id, proof), "revealed before the commit"
                     assert task.committed_height < world.height + 1
-                    assert salt == COMMITMENTS.salt(task_id)
+                    opened = proof_commitment(OPERATOR, bytes.fromhex(proof.sha256), salt)
+                    assert task.commitment == opened, "revealed before the commit, or what doesn't open it"
                 else:
                     assert task is None or salt == b""
             case ReportFailure(task_id):
                 assert isinstance(world.journal["task", task_id, 0], WorkFailed)
             case CommitVote(task_id, round_, commitment):
-                assert world.commitments.setdefault((task_id, round_), commitment) == commitment, "voted in two ways"
+                ballot = world.ballots.open(task_id, round_, commitment)
+                assert ballot is not None
+                first = world.verdicts.setdefault((task_id, round_), ballot.verdict)
+                assert first is ballot.verdict, "voted in two ways"
                 assert isinstance(world.journal["vote", task_id, round_], VerdictReached)
             case RevealVote(task_id, round_, verdict, salt):
-                assert salt == BALLOTS.salt(task_id, round_)
                 seat = world.seats.get((task_id, round_))
-                assert seat is None or BALLOTS.commitment(task_id, round_, verdict) == seat.commitment
+                opened = vote_commitment(OPERATOR, task_id, round_, int(verdict), salt)
+                assert seat is None or opened == seat.commitment
             case AcceptTask(task_id) | DeclineTask(task_id):
                 assert task_id not in world.tests, "a test is nothing to accept or decline"
             case Prefetch() | Inquire() | Warn() | RequestTest():
@@ -397,7 +413,7 @@ class ProverMachine(RuleBasedStateMachine):
                 if task is not None and task.accepted:
                     if task.commit_first:
                         assert task.committed_height < world.height, "a reveal in the block of its commit"
-                        assert task.commitment == COMMITMENTS.commitment(task_id, proof)
+                        assert self.world.commitments.open(task_id, proof, task.commitment) is not None
                     del world.tasks[task_id]
                     world.done.add(task_id)
             case ReportFailure(task_id):
@@ -514,6 +530,14 @@ class ProverMachine(RuleBasedStateMachine):
         self.machine = self._new_machine()
         self.draining = False
         self.tell(Restarted(tuple(world.journal.values())))
+
+    @precondition(lambda self: len(self.world.keys) < 4)
+    @rule()
+    def the_node_key_is_rotated(self) -> None:
+        """What was signed with the old key is refused from now on."""
+        self.world.keys.insert(0, bytes([len(self.world.keys) + 1]) * 32)
+        self.world.mempool.clear()
+        self.tell(NodeKeyRotated(self.world.keys[0]))
 
     @rule()
     def the_operator_asks_to_stop(self) -> None:

@@ -13,11 +13,11 @@ GIB = 1 << 30
 
 
 def ballots(secret: bytes = b"s" * 32) -> Ballots:
-    return Ballots(secret, "test-1", OPERATOR)
+    return Ballots((secret,), "test-1", OPERATOR)
 
 
 def commitments(secret: bytes = b"s" * 32) -> ProofCommitments:
-    return ProofCommitments(secret, "test-1", OPERATOR)
+    return ProofCommitments((secret,), "test-1", OPERATOR)
 
 
 def machine(

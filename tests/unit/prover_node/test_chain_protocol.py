@@ -70,7 +70,7 @@ async def test_a_proof_that_could_be_copied_is_committed_to_and_then_revealed() 
     message.redundancy, message.max_fee = 2, 10_000
     network.execute(ALICE, message)
     prover = Node(network, operator_key(0), node_key(0))
-    commitments = ProofCommitments(b"k" * 32, CHAIN_ID, operator_key(0).raw)
+    commitments = ProofCommitments((b"k" * 32,), CHAIN_ID, operator_key(0).raw)
     prover.memory.commit()
     await prover.send(AcceptTask(1))
     (duty,) = (await prover.duties()).assignments
@@ -94,7 +94,7 @@ async def test_a_salt_that_does_not_open_the_commitment_is_told_back_with_the_ch
     message.redundancy, message.max_fee = 2, 10_000
     network.execute(ALICE, message)
     prover = Node(network, operator_key(0), node_key(0))
-    commitments = ProofCommitments(b"k" * 32, CHAIN_ID, operator_key(0).raw)
+    commitments = ProofCommitments((b"k" * 32,), CHAIN_ID, operator_key(0).raw)
     prover.memory.commit()
     await prover.send(AcceptTask(1))
     await prover.send(CommitProof(1, commitments.commitment(1, PROOF)))

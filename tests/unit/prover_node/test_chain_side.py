@@ -176,7 +176,7 @@ async def test_a_repeat_is_a_success_without_effect(chain: Chain) -> None:
 
 
 def test_failure_reports_travel_alone() -> None:
-    ballots = Ballots(b"k" * 32, CHAIN_ID, operator_key(0).raw)
+    ballots = Ballots((b"k" * 32,), CHAIN_ID, operator_key(0).raw)
     entries: list[Entry] = [
         AcceptTask(1),
         ReportFailure(2, FailureReason.OUT_OF_MEMORY, "too much"),

@@ -33,6 +33,7 @@ from prover_node.events import (
     Fetched,
     FetchFailed,
     JobBroken,
+    NodeKeyRotated,
     PackFailed,
     ProofStored,
     Restarted,
@@ -460,3 +461,22 @@ def test_a_draining_node_declines_offers_and_finishes_its_work() -> None:
     assert effects == [DeclineTask(2, "the node is shutting down")]
     assert m.unfinished == 1
     assert m.handle(RunFinished(KEY, outcome())) == [PackProof(KEY, USAGE)]
+
+
+def test_a_proof_committed_under_an_earlier_node_key_is_revealed_with_it() -> None:
+    m = machine()
+    m.handle(Restarted((ProofMade(1, PROOF),)))
+    assert m.handle(reported(prove_duty(accepted=True, commit_first=True))) == [CommitProof(1, COMMITMENT)]
+    m.handle(NodeKeyRotated(b"n" * 32))
+    committed = prove_duty(accepted=True, commit_first=True, commitment=COMMITMENT)
+    assert m.handle(reported(committed, height=12)) == [SubmitProof(1, PROOF, SALT)]
+
+
+def test_a_proof_made_after_a_rotation_is_committed_with_the_new_key() -> None:
+    m = machine()
+    m.handle(NodeKeyRotated(b"n" * 32))
+    m.handle(Restarted((ProofMade(1, PROOF),)))
+    new = commitments(b"n" * 32)
+    assert m.handle(reported(prove_duty(accepted=True, commit_first=True))) == [
+        CommitProof(1, new.commitment(1, PROOF))
+    ]

@@ -12,6 +12,7 @@ from prover_node.events import (
     Fetched,
     FetchFailed,
     JobBroken,
+    NodeKeyRotated,
     ProofUnusable,
     Restarted,
     RunFinished,
@@ -192,6 +193,25 @@ def test_salts_differ_by_seat_chain_and_key() -> None:
         mine.salt(1, 2),
         mine.salt(2, 1),
         ballots(b"t" * 32).salt(1, 1),
-        Ballots(b"s" * 32, "test-2", bytes(range(20))).salt(1, 1),
+        Ballots((b"s" * 32,), "test-2", bytes(range(20))).salt(1, 1),
     }
     assert len(salts) == 5
+
+
+def test_a_vote_committed_under_an_earlier_node_key_is_revealed_with_it() -> None:
+    m = machine()
+    running(m)
+    m.handle(RunFinished(KEY, outcome()))
+    m.handle(NodeKeyRotated(b"n" * 32))
+    duty = vote_duty(commitment=commitment(Verdict.VALID), closed=True)
+    assert m.handle(reported(duty, height=12)) == [RevealVote(1, 1, Verdict.VALID, SALT)]
+
+
+def test_a_vote_committed_after_a_rotation_is_committed_with_the_new_key() -> None:
+    m = machine()
+    running(m)
+    m.handle(NodeKeyRotated(b"n" * 32))
+    new = ballots(b"n" * 32)
+    assert CommitVote(1, 1, new.commitment(1, 1, Verdict.VALID)) in m.handle(RunFinished(KEY, outcome()))
+    duty = vote_duty(commitment=new.commitment(1, 1, Verdict.VALID), closed=True)
+    assert m.handle(reported(duty, height=12)) == [RevealVote(1, 1, Verdict.VALID, new.salt(1, 1))]
