@@ -50,6 +50,7 @@ _ROOT_IN_WHEEL = ("nvidia", "cu13")
 _LEFT_OUT = re.compile(r"lib/(libnvrtc.*\.alt\.so|libnvvm\.so|cmake/)|\.metadata/")
 _NEWEST_GCC = 15  # that nvcc 13.0 takes as its host compiler
 _DECLARATION = re.compile(r"\bCUresult\s+(cu[A-Z]\w*)\s*\(")
+_HEADERS = ("cuda.h", "cudaProfiler.h")
 # Names from all versions of the interface that the header knows, in both flavours of the default stream.
 _HEADER_VIEWS = ((), ("-D__CUDA_API_VERSION_INTERNAL",), ("-DCUDA_API_PER_THREAD_DEFAULT_STREAM",))
 _STUB = """\
@@ -183,7 +184,8 @@ def _complete(root: Path) -> None:
 def _add_stub(root: Path, compiler: str) -> None:
     names = set()
     for view in _HEADER_VIEWS:
-        declared = _compile(compiler, ["-x", "c++", "-E", "-P", *view, str(root / "include" / "cuda.h")])
+        headers = [f"-I{root / 'include'}", *(word for name in _HEADERS for word in ("-include", name))]
+        declared = _compile(compiler, ["-x", "c++", "-E", "-P", *view, *headers, "/dev/null"])
         names |= set(_DECLARATION.findall(declared))
     source = root / "libcuda.c"
     bodies = [f"CUresult {name}(void) {{ return CUDA_ERROR_STUB_LIBRARY; }}\n" for name in sorted(names - _WITH_A_BODY)]
