@@ -1,7 +1,8 @@
-"""The daemon's way to the chain: one of several nodes, another one when it stops answering."""
+"""The daemon's way to the chain: one of several nodes, another one when it stops answering or lags behind."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import structlog
@@ -13,17 +14,22 @@ from proofmill.task.v1.state_pb2 import TASK_STATUS_DONE, Assignment
 
 from chain.errors import INSUFFICIENT_FEE, PROVER_NOT_FOUND
 from chain.messages import MESSAGES
-from client.errors import NodeUnreachable, QueryFailed, TxRejected
+from client.errors import ClientError, NodeUnreachable, QueryFailed, TxRejected
 from client.queries import Queries
 from client.rpc import Rpc
+from client.rpc_types import BlockHeader
 from client.tx import Signer
 from client.wallet import TxOutcome, Wallet
 from prover_node.chain_duties import read_duties, read_standing
 from prover_node.duties import Standing
 from prover_node.events import DutiesReported
+from prover_node.node_choice import NodeChoice, NodeReport
 
 _RPC_TIMEOUT_S = 5.0
 _PATIENCE_S = 5.0
+# Where there is another node, offers must not run out while one hangs.
+_SHORT_TIMEOUT_S = 2.5
+_SURVEY_S = 3.0
 # Offers and votes are due within a few blocks: a transaction that got lost must not hold up the next for longer.
 _TIMEOUT_BLOCKS = 5
 
@@ -37,27 +43,37 @@ class ChainLink:
     """
 
     def __init__(self, urls: Sequence[str], chain_id: str, operator: str, signer: Signer) -> None:
-        self._wallets = tuple(
-            Wallet(
-                Rpc(url, timeout_s=_RPC_TIMEOUT_S),
-                signer,
-                chain_id=chain_id,
-                timeout_blocks=_TIMEOUT_BLOCKS,
-                patience_s=_PATIENCE_S,
-            )
-            for url in urls
-        )
+        self._patience_s = _PATIENCE_S if len(urls) == 1 else _SHORT_TIMEOUT_S
+        timeout_s = _RPC_TIMEOUT_S if len(urls) == 1 else _SHORT_TIMEOUT_S
+        self._rpcs = tuple(Rpc(url, timeout_s=timeout_s) for url in urls)
         self._chain_id = chain_id
         self._operator = operator
-        self._turn = 0
+        self._choice = NodeChoice(len(urls))
+        self._reports: tuple[NodeReport, ...] = tuple(NodeReport(url, problem="not asked yet") for url in urls)
+        self.changed = asyncio.Event()
+        """Set whenever another node is used; whoever waits for it clears it."""
+        self.use_key(signer)
+
+    def use_key(self, signer: Signer) -> None:
+        """Sign with this key from now on; what is under way goes on as it was signed."""
+        self._wallets = tuple(
+            Wallet(
+                rpc,
+                signer,
+                chain_id=self._chain_id,
+                timeout_blocks=_TIMEOUT_BLOCKS,
+                patience_s=self._patience_s,
+            )
+            for rpc in self._rpcs
+        )
 
     @property
     def _wallet(self) -> Wallet:
-        return self._wallets[self._turn % len(self._wallets)]
+        return self._wallets[self._choice.index]
 
     @property
     def _rpc(self) -> Rpc:
-        return self._wallet.rpc
+        return self._rpcs[self._choice.index]
 
     @property
     def _queries(self) -> Queries:
@@ -68,17 +84,49 @@ class ChainLink:
         """Of the node in use."""
         return self._rpc.url
 
+    @property
+    def nodes(self) -> tuple[NodeReport, ...]:
+        """What each node said when it was last asked; a single one is never asked."""
+        return self._reports
+
     async def close(self) -> None:
         """Release all connections."""
-        for wallet in self._wallets:
-            await wallet.rpc.close()
+        for rpc in self._rpcs:
+            await rpc.close()
 
     def next_node(self) -> None:
-        """Use the next of the nodes from now on; what is under way with the present one goes on."""
+        """Use another node from now on; what is under way with the present one goes on."""
         was = self.url
-        self._turn += 1
+        self._choice.failed()
+        self._note_change(was, "it doesn't answer")
+
+    async def survey(self) -> None:
+        """Ask all nodes now and then how far they are, and use one that is fresh; until cancelled."""
+        while len(self._rpcs) > 1:
+            await self.look_around()
+            await asyncio.sleep(_SURVEY_S)
+
+    async def look_around(self) -> None:
+        """Ask all nodes at once."""
+        self._reports = tuple(await asyncio.gather(*map(self._ask, self._rpcs)))
+        was = self.url
+        report = self._reports[self._choice.index]
+        self._choice.survey(self._reports)
+        best = max(one.height for one in self._reports)
+        lag = f"it is {best - report.height} blocks behind" if report.height < best else "the first choice is back"
+        self._note_change(was, report.problem or lag)
+
+    async def _ask(self, rpc: Rpc) -> NodeReport:
+        try:
+            status = await rpc.require_chain(self._chain_id)
+        except ClientError as error:
+            return NodeReport(rpc.url, problem=str(error))
+        return NodeReport(rpc.url, status.latest_height, "it is catching up" if status.catching_up else "")
+
+    def _note_change(self, was: str, why: str) -> None:
         if self.url != was:
-            log.warning("another chain node is used", was=was, now=self.url)
+            log.warning("another chain node is used", was=was, now=self.url, why=why)
+            self.changed.set()
 
     async def check_chain(self) -> None:
         """Raise WrongChain if the node follows another chain than the configured one."""
@@ -118,12 +166,13 @@ class ChainLink:
         """Whether the task is over, so that nobody needs its proof for a vote any more."""
         return (await self._queries.task(task_id)).task.progress.status >= TASK_STATUS_DONE
 
-    async def new_heights(self) -> AsyncIterator[int]:
-        """Heights of committed blocks as they come; raises NodeUnreachable when the node stays away."""
-        async for header in self._rpc.new_blocks(patience_s=_PATIENCE_S):
+    async def new_blocks(self) -> AsyncIterator[BlockHeader]:
+        """Headers of committed blocks as they come; raises NodeUnreachable when the node stays away."""
+        rpc = self._rpc
+        async for header in rpc.new_blocks(patience_s=self._patience_s):
             if header.chain_id != self._chain_id:
-                raise NodeUnreachable(f"the node at {self.url} follows chain {header.chain_id!r} now")
-            yield header.height
+                raise NodeUnreachable(f"the node at {rpc.url} follows chain {header.chain_id!r} now")
+            yield header
 
     async def send(self, messages: Sequence[Message]) -> TxOutcome:
         """Send one transaction and wait until it is in a block; raises ClientError when it isn't going to be.

@@ -32,7 +32,8 @@ class Submitter:
         refused: Callable[[Rejection], None],
     ) -> None:
         self._link = link
-        self._node = node
+        self.node = node
+        """Address of the node key; it may be changed."""
         self._endpoints = endpoints
         self._report = report
         self._refused = refused
@@ -55,7 +56,7 @@ class Submitter:
             batches = [
                 batch
                 for first in range(0, len(entries), _ENTRIES_MAX)
-                for batch in make_batches(entries[first : first + _ENTRIES_MAX], self._node, self._endpoints)
+                for batch in make_batches(entries[first : first + _ENTRIES_MAX], self.node, self._endpoints)
             ]
             # Side by side: a vote that waited behind the reports of several failures could come too late.
             await asyncio.gather(*map(self._send, batches))

@@ -7,12 +7,15 @@ it can't be reached it is tried again, ever more slowly, one configured node aft
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from client.errors import ClientError, NodeUnreachable, WrongChain
 from prover_node.chain_link import ChainLink, says_unregistered
+from prover_node.clock import ClockCheck
 from prover_node.events import DutiesReported, StandingReported
 
 _POLL_S = 2.0
@@ -23,11 +26,17 @@ log = structlog.get_logger("prover.watcher")
 
 
 class Watcher:
-    """Feeds ``report`` with the prover's standing and its duties for ever."""
+    """Feeds ``report`` with the prover's standing and its duties for ever; ``clock`` is told of each block."""
 
-    def __init__(self, link: ChainLink, report: Callable[[DutiesReported | StandingReported], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        link: ChainLink,
+        report: Callable[[DutiesReported | StandingReported], Awaitable[None]],
+        clock: ClockCheck,
+    ) -> None:
         self._link = link
         self._report = report
+        self._clock = clock
         self._wake = asyncio.Event()
         self._connected = False
         self._told = False
@@ -40,17 +49,32 @@ class Watcher:
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._link.survey())
             group.create_task(self._listen())
             group.create_task(self._ask())
 
     async def _listen(self) -> None:
         while True:
+            self._link.changed.clear()
+            listening = asyncio.create_task(self._hear_blocks())
+            changed = asyncio.create_task(self._link.changed.wait())
             try:
-                async for _ in self._link.new_heights():
-                    self._wake.set()
-            except NodeUnreachable:
-                # Whoever asks finds out too, says so and changes the node.
-                await asyncio.sleep(_POLL_S)
+                done, _ = await asyncio.wait((listening, changed), return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            finally:
+                for task in (listening, changed):
+                    task.cancel()
+                await asyncio.gather(listening, changed, return_exceptions=True)
+            self._wake.set()
+
+    async def _hear_blocks(self) -> None:
+        with contextlib.suppress(NodeUnreachable):
+            async for header in self._link.new_blocks():
+                self._clock.block(header.time_ms, int(time.time() * 1000))
+                self._wake.set()
+        # Whoever asks finds out too, says so and changes the node.
+        await asyncio.sleep(_POLL_S)
 
     async def _ask(self) -> None:
         pause = _FIRST_PAUSE_S

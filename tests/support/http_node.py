@@ -16,7 +16,8 @@ from tests.support.memory_node import MemoryNode, respond
 class HttpNode:
     """Use as a context manager: a server in a thread of its own, at :attr:`url`.
 
-    `PUT` and `GET` of `/blobs/{sha256}` keep :attr:`blobs`; other paths answer with :attr:`files`.
+    `PUT` and `GET` of `/blobs/{sha256}` keep :attr:`blobs`; other paths answer with :attr:`files`. While :attr:`hangs`,
+    calls are taken and never answered.
     """
 
     def __init__(self, node: MemoryNode) -> None:
@@ -24,6 +25,7 @@ class HttpNode:
         self.blobs: dict[str, bytes] = {}
         self.files: dict[str, bytes] = {}
         self.url = ""
+        self.hangs = False
         self._sockets: set[web.WebSocketResponse] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -83,6 +85,8 @@ class HttpNode:
 
     async def _call(self, request: web.Request) -> web.Response:
         call = await request.json()
+        if self.hangs:
+            await self._stop.wait()
         self.node.calls[call["method"]] += 1
         return web.json_response(respond(self.node, call))
 

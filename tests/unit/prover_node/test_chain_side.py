@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from proofmill.types.v1.types_pb2 import AUDIENCE_BOTH, AUDIENCE_PROVER, AUDIENC
 
 from prover_node.ballots import Ballots
 from prover_node.chain_link import ChainLink
+from prover_node.clock import ClockCheck
 from prover_node.duties import FailureReason, FileKind, ProofRecord, Usage, Verdict
 from prover_node.effects import (
     AcceptTask,
@@ -205,7 +207,7 @@ async def test_the_watcher_reports_new_duties_as_blocks_are_made(chain: Chain) -
                 await asyncio.to_thread(chain.run)
 
             making = asyncio.create_task(make_task())
-            await collect(lambda take: Watcher(link, take), lambda duties: bool(duties.assignments))
+            await collect(lambda take: Watcher(link, take, ClockCheck()), lambda duties: bool(duties.assignments))
             await making
 
 
@@ -230,7 +232,7 @@ async def test_the_watcher_of_a_prover_that_is_not_registered_yet_sees_its_test_
                 node.commit()
 
         making = asyncio.create_task(asyncio.to_thread(make_blocks))
-        await collect(lambda take: Watcher(link, take), lambda duties: bool(duties.assignments))
+        await collect(lambda take: Watcher(link, take, ClockCheck()), lambda duties: bool(duties.assignments))
         await making
         await link.close()
 
@@ -240,7 +242,7 @@ async def test_the_watcher_goes_to_another_node_when_one_is_gone(chain: Chain) -
         pass
     with HttpNode(chain.node) as server:
         async with linked(gone.url, server.url) as link:
-            await collect(lambda take: Watcher(link, take), lambda duties: duties.height > 0)
+            await collect(lambda take: Watcher(link, take, ClockCheck()), lambda duties: duties.height > 0)
             assert link.url == server.url
 
 
@@ -248,8 +250,64 @@ async def test_the_watcher_does_not_work_for_another_chain(chain: Chain) -> None
     other = MemoryNode(chain.network, chain_id="another-1")
     with HttpNode(other) as wrong, HttpNode(chain.node) as right:
         async with linked(wrong.url, right.url) as link:
-            await collect(lambda take: Watcher(link, take), lambda duties: duties.height > 0)
+            await collect(lambda take: Watcher(link, take, ClockCheck()), lambda duties: duties.height > 0)
             assert link.url == right.url
+
+
+async def test_a_node_that_lags_behind_is_left_and_gone_back_to_once_it_is_fresh(chain: Chain) -> None:
+    slow = MemoryNode(Network.start(make_genesis(1)))
+    for _ in range(5):
+        chain.node.commit()
+    with HttpNode(slow) as first, HttpNode(chain.node) as second:
+        async with linked(first.url, second.url) as link:
+            await link.look_around()
+            assert link.url == second.url
+            assert [one.height for one in link.nodes] == [0, chain.network.height]
+            for _ in range(chain.network.height):
+                slow.commit()
+            used = []
+            for _ in range(3):
+                await link.look_around()
+                used.append(link.url)
+            assert used == [second.url, second.url, first.url]
+            assert link.changed.is_set()
+
+
+async def test_a_node_of_another_chain_or_none_is_never_chosen(chain: Chain) -> None:
+    other = MemoryNode(Network.start(make_genesis(1)), chain_id="another-1")
+    for _ in range(20):
+        other.commit()
+    with HttpNode(other) as wrong, HttpNode(chain.node) as right:
+        async with linked("http://127.0.0.1:9", wrong.url, right.url) as link:
+            await link.look_around()
+            assert link.url == right.url
+            assert "can't be reached" in link.nodes[0].problem
+            assert "follows chain 'another-1'" in link.nodes[1].problem
+
+
+async def test_the_watcher_leaves_a_node_that_hangs(chain: Chain) -> None:
+    with HttpNode(chain.node) as stuck, HttpNode(chain.node) as server:
+        stuck.hangs = True
+        async with linked(stuck.url, server.url) as link:
+            await collect(lambda take: Watcher(link, take, ClockCheck()), lambda duties: duties.height > 0)
+            assert link.url == server.url
+
+
+async def test_the_watcher_tells_the_clock_of_new_blocks(chain: Chain) -> None:
+    """The chain in memory lives in 2023."""
+    clock = ClockCheck()
+
+    def make_blocks() -> None:
+        while not clock.is_known:
+            chain.node.commit()
+            time.sleep(0.6)
+
+    with HttpNode(chain.node) as server:
+        async with linked(server.url) as link:
+            making = asyncio.create_task(asyncio.to_thread(make_blocks))
+            await collect(lambda take: Watcher(link, take, clock), lambda duties: clock.is_known)
+            await making
+    assert clock.skew_ms > 365 * 24 * 3_600_000
 
 
 async def test_the_watcher_survives_a_cut_stream(chain: Chain) -> None:
@@ -261,5 +319,5 @@ async def test_the_watcher_survives_a_cut_stream(chain: Chain) -> None:
                 await asyncio.to_thread(chain.run)
 
             cutting = asyncio.create_task(cut_and_make_task())
-            await collect(lambda take: Watcher(link, take), lambda duties: bool(duties.assignments))
+            await collect(lambda take: Watcher(link, take, ClockCheck()), lambda duties: bool(duties.assignments))
             await cutting
