@@ -34,6 +34,8 @@ from prover_node.runner.base import Outcome, Reason
 from prover_node.transfers import UNMEASURED
 
 _ATTEMPTS_MAX = 2
+# What a report of a failure takes to get into a block.
+_REPORTING_MS = 5000
 # An answer that lands is on its way so many blocks before the offer ends, so that it can be sent twice.
 _ANSWERING_BLOCKS = 2
 
@@ -241,10 +243,11 @@ class Assignments:
     def _answer(self, assignment: Assignment) -> Iterator[Effect]:
         """Accept an offer, decline it, or wait for what runs now, as long as the offer stands."""
         duty = assignment.duty
-        obstacle = "the node is shutting down" if self.draining else self._admit(assignment)
+        lasting = "the node is shutting down" if self.draining else self._transfers.no_room(duty.spec.all_files)
+        obstacle = lasting or self._admit(assignment)
         if not obstacle:
             yield from self._commence(assignment)
-        elif not self.draining and self._may_fit_soon(assignment):
+        elif not lasting and self._may_fit_soon(assignment):
             assignment.phase = Phase.UNDECIDED
         else:
             assignment.phase, assignment.decline_reason = Phase.DECLINED, clip_detail(obstacle)
@@ -287,7 +290,8 @@ class Assignments:
         assignment.attempts += 1
         assignment.ready_ms = self._fetched_ms(assignment.duty)
         assignment.key = JobKey(Role.PROVE, assignment.duty.task_id, 0, self._next_attempt())
-        yield FetchFiles(assignment.key, spec)
+        left_ms = assignment.deadline_ms - self._time_ms - _REPORTING_MS
+        yield FetchFiles(assignment.key, spec, max(left_ms, _REPORTING_MS))
 
     def _promised(self) -> list[PlannedRun]:
         """What this node runs, is ending, or said that it would run."""
@@ -310,7 +314,7 @@ class Assignments:
             self.declines_left -= 1
         own = duty.spec.resources.shortage(self._capacity) is None and not self.draining
         lasting = tuple(ref for ref in duty.spec.all_files if ref.kind is not FileKind.INPUT)
-        if own and self._transfers.missing(lasting):
+        if own and self._transfers.missing(lasting) and not self._transfers.no_room(lasting):
             # The next task of this program shall not fail for want of them.
             yield Prefetch(lasting)
 
@@ -334,11 +338,15 @@ class Assignments:
     def _publication(self, duty: ProveDuty, proof: ProofRecord) -> Entry | None:
         """The commit, or the reveal, or the proof itself where nobody could copy it."""
         if not duty.commit_first:
-            return SubmitProof(duty.task_id, proof)
+            return SubmitProof(duty.task_id, proof, spare_ms=self._spare_ms(duty))
         if not duty.commitment:
             return CommitProof(duty.task_id, self._commitments.commitment(duty.task_id, proof))
         salt = self._commitments.open(duty.task_id, proof, duty.commitment)
-        return None if salt is None else SubmitProof(duty.task_id, proof, salt)
+        return None if salt is None else SubmitProof(duty.task_id, proof, salt, self._spare_ms(duty))
+
+    def _spare_ms(self, duty: ProveDuty) -> int:
+        """Until the deadline; none in a capacity test, which is about time."""
+        return 0 if duty.is_test else max(duty.deadline_ms - self._time_ms, 0)
 
     def _heed_commitment(self, assignment: Assignment) -> Iterator[Effect]:
         """Say so if what is committed on chain can't be revealed."""

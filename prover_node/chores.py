@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -11,7 +12,6 @@ from chain.errors import TASK_NOT_FOUND
 from client.errors import ClientError, QueryFailed
 from prover_node.chain_link import ChainLink
 from prover_node.registration import registration_problems
-from prover_node.server import Server
 from prover_node.settings import Settings
 from prover_node.storage import BlobStore
 from prover_node.task_files import TaskFiles
@@ -36,22 +36,28 @@ async def check_registration(link: ChainLink, settings: Settings, node: str) -> 
         await asyncio.sleep(_HOUR_S if prover is not None else _MINUTE_S)
 
 
-async def collect_garbage(link: ChainLink, tasks: TaskFiles, server: Server, store: BlobStore, keep_days: int) -> None:
+async def collect_garbage(
+    link: ChainLink, tasks: TaskFiles, store: BlobStore, withdraw: Callable[[str], None], keep_days: int
+) -> None:
     """Sweep every hour."""
     while True:
-        await sweep(link, tasks, server, store, keep_days)
+        await sweep(link, tasks, store, withdraw, keep_days)
         await asyncio.sleep(_HOUR_S)
 
 
-async def sweep(link: ChainLink, tasks: TaskFiles, server: Server, store: BlobStore, keep_days: int) -> None:
-    """Stop serving what has been served for long enough and no open task is about, and drop old partial downloads."""
+async def sweep(
+    link: ChainLink, tasks: TaskFiles, store: BlobStore, withdraw: Callable[[str], None], keep_days: int
+) -> None:
+    """Drop old partial downloads, and proofs that were kept for long enough and of which no open task is.
+
+    ``withdraw`` hears of the digests of proofs that no task has any more.
+    """
     await asyncio.to_thread(store.discard_old_partials)
     for task_id in await asyncio.to_thread(tasks.untouched_since, time.time() - keep_days * _DAY_S):
         if await _is_over(link, task_id):
             digest = await asyncio.to_thread(tasks.drop, task_id)
             if digest is not None:
-                server.withdraw(digest)
-                store.unkeep(digest)
+                withdraw(digest)
 
 
 async def _is_over(link: ChainLink, task_id: int) -> bool:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -21,7 +21,6 @@ from prover_node.capacity_program import CapacityProgram
 from prover_node.chain_link import ChainLink
 from prover_node.chores import check_registration, collect_garbage
 from prover_node.chronicle import Chronicle
-from prover_node.clock import ClockCheck
 from prover_node.duties import ProofRecord, Resources, Usage
 from prover_node.effects import (
     Cancel,
@@ -35,6 +34,7 @@ from prover_node.effects import (
     PackProof,
     Prefetch,
     RunJob,
+    SubmitProof,
     Warn,
 )
 from prover_node.events import Draining, DutiesReported, Event, Restarted, StandingReported
@@ -44,12 +44,13 @@ from prover_node.fetcher import Fetcher
 from prover_node.home import Home
 from prover_node.incidents import Incidents
 from prover_node.jobs import Jobs
-from prover_node.journal import Journal
+from prover_node.journal import Journal, JournalFull
 from prover_node.journal_entries import JournalEntry, ProofMade
 from prover_node.machine import Machine, MachineConfig
 from prover_node.metrics import Metrics
 from prover_node.proof_commitments import ProofCommitments
 from prover_node.public_http import FetchPolicy
+from prover_node.publishing import Publishing
 from prover_node.runner.base import Runner
 from prover_node.server import Server
 from prover_node.settings import Settings
@@ -61,6 +62,7 @@ from prover_node.watcher import Watcher
 
 _LAST_PROOFS = 100
 _ASK_AGAIN_S = 0.5
+_TRY_AGAIN_S = 1.0
 
 log = structlog.get_logger("prover")
 
@@ -90,7 +92,7 @@ class Daemon:
         chain = settings.chain
         self.node_address = key.address
         self._journal = Journal(home.journal)
-        self._store = BlobStore(home.blobs, settings.store.max_bytes)
+        self._store = BlobStore(home.blobs, settings.store.max_bytes, settings.store.reserve_bytes)
         self._tasks = TaskFiles(home.tasks)
         for digest in self._tasks.proofs():
             self._store.keep(digest)
@@ -111,11 +113,13 @@ class Daemon:
         )
         self._link = ChainLink(chain.nodes, chain.id, chain.operator, key)
         self._chronicle = Chronicle(Incidents(home.incidents), self._metrics, self._link)
-        self._clock = ClockCheck()
-        self._watcher = Watcher(self._link, self._queue.put, self._clock)
+        self._watcher = Watcher(self._link, self._queue.put)
         self._submitter = Submitter(
             self._link, key.address, settings.http.endpoints, self._queue.put, self._chronicle.rejection
         )
+        self._publishing = Publishing(settings.publish, home.root, self._store)
+        for digest in self._tasks.proofs():
+            self._publishing.add(digest)
         self._server = Server(self._store, self._tasks, self._metrics, self.health)
         self._fetcher = Fetcher(self._store, FetchPolicy(settings.fetch.allow_private_urls))
         self._experience = Experience(home.experience)
@@ -130,22 +134,18 @@ class Daemon:
             favourites=Favourites(self._store, settings.store.max_bytes // 2),
             metrics=self._metrics,
             report=self._queue.put,
-            publish=self._server.publish,
+            publish=self._publish,
         )
         self._capacity_program = CapacityProgram(
             self._link, self._store, self._fetcher, runner, settings.fetch.patience_s
         )
-        self._inquiries: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[None]] = set()
         self._watch_gauges()
 
     def health(self) -> dict[str, object]:
         """What ``/health`` answers."""
         return {
-            "status": "stopping"
-            if self._stopping.is_set()
-            else "ok"
-            if self._watcher.connected
-            else "chain unreachable",
+            "status": self._status(),
             "operator": self._settings.chain.operator,
             "node": self.node_address,
             "chain_id": self._settings.chain.id,
@@ -157,7 +157,16 @@ class Daemon:
             "assignments": {str(task): phase.value for task, phase in self._machine.prove_phases().items()},
             "votes": {f"{task}/{round_}": phase.value for (task, round_), phase in self._machine.vote_phases().items()},
             "store_bytes": self._store.total_bytes,
+            "free_bytes": self._store.free_bytes,
+            "unpublished": self._publishing.waiting,
         }
+
+    def _status(self) -> str:
+        if self._stopping.is_set():
+            return "stopping"
+        if not self._watcher.connected:
+            return "chain unreachable"
+        return "ok" if self._store.room > 0 else "disk full"
 
     def stop(self) -> None:
         """Drain and end; when called again, end now."""
@@ -213,11 +222,12 @@ class Daemon:
             asyncio.create_task(self._capacity_program.run(), name="capacity program"),
             asyncio.create_task(
                 collect_garbage(
-                    self._link, self._tasks, self._server, self._store, self._settings.store.keep_proofs_days
+                    self._link, self._tasks, self._store, self._withdraw, self._settings.store.keep_proofs_days
                 ),
                 name="garbage",
             ),
             asyncio.create_task(check_registration(self._link, self._settings, self.node_address), name="registration"),
+            asyncio.create_task(self._publishing.run(), name="publishing"),
             asyncio.create_task(self._drain(), name="drain"),
         ]
         performer = asyncio.create_task(self._perform_all(), name="machine")
@@ -234,7 +244,7 @@ class Daemon:
             for task in done:
                 task.result()
         finally:
-            under_way = (performer, *services, *self._inquiries)
+            under_way = (performer, *services, *self._aside)
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
@@ -260,7 +270,8 @@ class Daemon:
         unanswered = [one for one in event.assignments if phases.get(one.task_id) in (None, Phase.UNDECIDED)]
         here = frozenset(ref.key for duty in unanswered for ref in duty.spec.all_files if self._store.has(ref.key))
         likely_ms = {duty.task_id: self._experience.likely_ms(duty.spec) for duty in unanswered}
-        return replace(event, transfers=Transfers(here, self._fetcher.rate.bytes_per_s), likely_ms=likely_ms)
+        transfers = Transfers(here, self._fetcher.rate.bytes_per_s, self._store.room)
+        return replace(event, transfers=transfers, likely_ms=likely_ms)
 
     def _still_true(self) -> Iterable[JournalEntry]:
         """What the journal says, as far as the files that it speaks of are still there."""
@@ -280,26 +291,60 @@ class Daemon:
         for effect in effects:
             match effect:
                 case Write(entry):
-                    await asyncio.to_thread(self._journal.append, entry)
+                    await self._write_down(entry)
                     if isinstance(entry, ProofMade):
                         self._proved.append(entry.task_id)
                     self._chronicle.result(entry)
                 case FetchFiles() | RunJob() | PackProof() | Prefetch() | Cancel() | Forget():
                     self._jobs.perform(effect)
                 case Inquire():
-                    inquiry = asyncio.create_task(self._chronicle.inquire(effect))
-                    self._inquiries.add(inquiry)
-                    inquiry.add_done_callback(self._inquiries.discard)
+                    self._begin(self._chronicle.inquire(effect))
                 case Warn(message):
                     self._chronicle.warning(message)
                 case _:
                     self._send(effect)
 
+    async def _write_down(self, entry: JournalEntry) -> None:
+        """Nothing is sent that isn't on disk: a full one is waited for."""
+        while True:
+            try:
+                await asyncio.to_thread(self._journal.append, entry)
+            except JournalFull as error:
+                if self._stopping.is_set():
+                    raise
+                log.warning("what was finished can't be written down; trying again", reason=str(error))
+                await asyncio.sleep(_TRY_AGAIN_S)
+            else:
+                return
+
+    def _publish(self, digest: str) -> None:
+        self._server.publish(digest)
+        self._publishing.add(digest)
+
+    def _withdraw(self, digest: str) -> None:
+        self._server.withdraw(digest)
+        self._publishing.forget(digest)
+        self._store.unkeep(digest)
+
     def _send(self, entry: Entry) -> None:
         if isinstance(entry, DeclineTask):
             self._chronicle.decline(entry)
         self._metrics.entries.labels(entry.ref.kind.value).inc()
-        self._submitter.add(entry)
+        if isinstance(entry, SubmitProof):
+            self._begin(self._submit(entry))
+        else:
+            self._submitter.add(entry)
+
+    async def _submit(self, entry: SubmitProof) -> None:
+        digest = entry.proof.sha256
+        await self._publishing.wait(digest, entry.spare_ms)
+        self._submitter.add(replace(entry, urls=self._publishing.urls(digest)))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        """What the loop doesn't wait for."""
+        task = asyncio.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
 
     async def _drain(self) -> None:
         """Once asked to stop: nothing new, and the end as soon as nothing is owed or time is up."""
@@ -329,6 +374,11 @@ class Daemon:
             "unfinished_duties", "Duties that need work or a message.", lambda: self._machine.unfinished
         )
         self._metrics.watch("store_bytes", "Bytes in the store.", lambda: self._store.total_bytes)
+        self._metrics.watch(
+            "disk_free_bytes", "Free bytes of the disk beside the reserve.", lambda: self._store.free_bytes
+        )
+        self._metrics.watch("store_room_bytes", "Bytes that can be fetched now.", lambda: self._store.room)
+        self._metrics.watch("unpublished_proofs", "Proofs to be copied.", lambda: self._publishing.waiting)
         self._metrics.watch("chain_reachable", "1 while the chain answers.", lambda: float(self._watcher.connected))
         self._metrics.watch("transactions_sent", "Transactions included.", lambda: self._submitter.sent)
         self._metrics.watch("transactions_failed", "Transactions that failed.", lambda: self._submitter.failed)

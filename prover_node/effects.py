@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from prover_node.duties import ContainerSpec, FailureReason, FileRef, JobKey, ProofRecord, Usage, Verdict
@@ -72,11 +72,16 @@ class CommitProof:
 
 @dataclass(frozen=True, slots=True)
 class SubmitProof:
-    """Send an entry of MsgSubmitProofs; ``salt`` is 32 bytes where the proof was committed to, else empty."""
+    """Send an entry of MsgSubmitProofs; ``salt`` is 32 bytes where the proof was committed to, else empty.
+
+    ``spare_ms`` are left until the deadline, 0 where there is no time to lose; ``urls`` name copies of the proof.
+    """
 
     task_id: int
     proof: ProofRecord
     salt: bytes = b""
+    spare_ms: int = field(default=0, compare=False)
+    urls: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def ref(self) -> EntryRef:
@@ -139,10 +144,14 @@ class RequestTest:
 
 @dataclass(frozen=True, slots=True)
 class FetchFiles:
-    """Bring the image and all files into the store; answered by Fetched, FetchFailed or JobBroken."""
+    """Bring the image and all files into the store; answered by Fetched, FetchFailed or JobBroken.
+
+    What isn't here ``within_ms`` can't be had, if that isn't 0: so it is reported before the deadline.
+    """
 
     key: JobKey
     spec: ContainerSpec
+    within_ms: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

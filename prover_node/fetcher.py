@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,11 +61,11 @@ class Fetcher:
     ) -> None:
         await self._http.__aexit__(kind, error, trace)
 
-    async def fetch(self, ref: FileRef, patience_s: float) -> None:
+    async def fetch(self, ref: FileRef, patience_s: float, within_s: float = math.inf) -> None:
         """Make sure that the store has ``ref``; raises FetchError, or StoreError or OSError for this machine's fault.
 
-        Servers that don't answer are asked again for ``patience_s``, and longer while bytes come; a refusal or wrong
-        bytes are believed much sooner.
+        Servers that don't answer are asked again for ``patience_s``, and longer while bytes come, but never beyond
+        ``within_s``; a refusal or wrong bytes are believed much sooner.
         """
         async with self._locks.setdefault(ref.key, asyncio.Lock()):
             found = self._store.find(ref.key)
@@ -74,7 +75,7 @@ class Fetcher:
             if ref.inline is not None:
                 await self._take_inline(ref, ref.inline)
             else:
-                await self._download(ref, patience_s)
+                await self._download(ref, patience_s, within_s)
 
     async def _take_inline(self, ref: FileRef, data: bytes) -> None:
         try:
@@ -83,9 +84,9 @@ class Fetcher:
         except WrongContentError as error:
             raise FetchError(f"the inline {_name(ref)} is not what it says: {error}") from error
 
-    async def _download(self, ref: FileRef, patience_s: float) -> None:
+    async def _download(self, ref: FileRef, patience_s: float, within_s: float) -> None:
         sources = [_Source(url) for url in ref.urls]
-        patience = Patience(patience_s, ref.size, self._policy.least_bytes_per_s)
+        patience = Patience(patience_s, within_s, ref.size, self._policy.least_bytes_per_s)
         try:
             async with patience.limit():
                 if await self._try_in_turn(ref, sources, patience):

@@ -158,7 +158,8 @@ class Jobs:
         files = effect.spec.all_files
         # A verifier gains nothing by giving up: the machine ends the wait when the vote is due.
         patience_s = math.inf if effect.key.role is Role.VERIFY else self._patience_s
-        fetches = (self._fetcher.fetch(ref, patience_s) for ref in files)
+        within_s = effect.within_ms / 1000 or math.inf
+        fetches = (self._fetcher.fetch(ref, patience_s, within_s) for ref in files)
         results = await asyncio.gather(*fetches, return_exceptions=True)
         for ref, result in zip(files, results, strict=True):
             if isinstance(result, FetchError):

@@ -11,6 +11,7 @@ from proofmill.task.v1 import tx_pb2 as task_tx
 from proofmill.task.v1.state_pb2 import Proof, Usage
 from proofmill.verification.v1 import tx_pb2 as vote_tx
 
+from chain.fields import URLS_MAX
 from client.wallet import TxOutcome
 from prover_node.chain_duties import proof_url
 from prover_node.effects import (
@@ -142,10 +143,11 @@ def make_batches(entries: Sequence[Entry], node: str, endpoints: Sequence[str]) 
 
 def _proof_entry(entry: SubmitProof, endpoints: Sequence[str]) -> task_tx.ProofEntry:
     usage = entry.proof.usage
+    own = [proof_url(endpoint, entry.proof.sha256) for endpoint in endpoints]
     proof = Proof(
         sha256=bytes.fromhex(entry.proof.sha256),
         size=entry.proof.size,
-        urls=[proof_url(endpoint, entry.proof.sha256) for endpoint in endpoints],
+        urls=[*own[: URLS_MAX - len(entry.urls)], *entry.urls],
         usage=Usage(wall_ms=usage.wall_ms, cpu_ms=usage.cpu_ms, peak_memory_bytes=usage.peak_memory_bytes),
     )
     return task_tx.ProofEntry(task_id=entry.task_id, proof=proof, salt=entry.salt)

@@ -16,9 +16,13 @@ class TooSlowError(Exception):
 
 
 class Patience:
-    """With one file of ``size`` bytes, for ``patience_s`` and what the bytes at ``least_bytes_per_s`` add."""
+    """With one file of ``size`` bytes, for ``patience_s`` and what the bytes at ``least_bytes_per_s`` add.
 
-    def __init__(self, patience_s: float, size: int, least_bytes_per_s: int) -> None:
+    It ends ``within_s`` at the latest.
+    """
+
+    def __init__(self, patience_s: float, within_s: float, size: int, least_bytes_per_s: int) -> None:
+        self._within_s = within_s
         self._size = size
         self._least_bytes_per_s = least_bytes_per_s
         self._started = asyncio.get_running_loop().time()
@@ -37,7 +41,7 @@ class Patience:
 
     def lasts_for(self, pause_s: float) -> bool:
         """Whether it isn't over after a pause of this length."""
-        return self.seconds + pause_s <= self._patience_s + self._bought_s
+        return self.seconds + pause_s <= min(self._patience_s + self._bought_s, self._within_s)
 
     def earn(self, size: int) -> None:
         """So many bytes came."""
@@ -76,5 +80,5 @@ class Patience:
         return min(self.came, self._size) / self._least_bytes_per_s
 
     def _end(self) -> float | None:
-        end = self._started + max(self._patience_s, _LEAST_S) + self._bought_s
-        return None if math.isinf(end) else end
+        lasts_s = min(max(self._patience_s, _LEAST_S) + self._bought_s, self._within_s)
+        return None if math.isinf(lasts_s) else self._started + lasts_s

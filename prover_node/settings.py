@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -70,10 +71,51 @@ class FetchSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreSettings:
-    """``max_bytes`` bounds the cache; own proofs are served for ``keep_proofs_days``."""
+    """``max_bytes`` bounds the cache; own proofs are served for ``keep_proofs_days``, and as long as tasks are open.
+
+    ``reserve_bytes`` of the disk stay free for what is made here: where they aren't, offers are declined.
+    """
 
     max_bytes: int = 64 << 30
+    reserve_bytes: int = 1 << 30
     keep_proofs_days: int = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishSettings:
+    """Where proofs are copied to, for others to fetch them from; nowhere if ``push_url`` is empty.
+
+    ``push_url`` is a folder's fsspec URL, such as ``s3://bucket/proofs``, and ``public_url`` the http or https URL of
+    the same folder. ``options_file`` is a TOML file, mode 0600, with the file system's options, credentials among
+    them; relative to the home. A proof's submission waits for its copy for ``wait_ms`` at most.
+    """
+
+    push_url: str = ""
+    public_url: str = ""
+    options_file: str = ""
+    wait_ms: int = 1000
+
+    def __post_init__(self) -> None:
+        if bool(self.push_url) != bool(self.public_url):
+            raise SettingsError("publish.push_url and publish.public_url go together: set both, or neither")
+        if self.push_url:
+            try:
+                parts = urlsplit(self.push_url)
+                userinfo = parts.password or parts.query
+            except ValueError as error:
+                raise SettingsError(f"publish.push_url is not a URL: {error}") from error
+            if not parts.scheme or "::" in self.push_url:
+                raise SettingsError("publish.push_url must be a URL such as s3://bucket/proofs")
+            if userinfo or (parts.username and parts.scheme in ("http", "https", "s3")):
+                raise SettingsError(
+                    "publish.push_url holds credentials: put them in the environment or in publish.options_file"
+                )
+            check_url(self.public_url)
+            # The chain would refuse every proof that names it.
+            if len(self.public_url) > 1900 or re.fullmatch(r"[!-~]+", self.public_url) is None:
+                raise SettingsError("publish.public_url must be at most 1900 characters of printable ASCII")
+        if not 0 <= self.wait_ms <= 10_000:
+            raise SettingsError(f"publish.wait_ms must be 0 to 10000, not {self.wait_ms}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +146,7 @@ class Settings:
     runner: RunnerSettings = field(default_factory=RunnerSettings)
     fetch: FetchSettings = field(default_factory=FetchSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     log: LogSettings = field(default_factory=LogSettings)
     drain_s: int = 30
@@ -132,6 +175,7 @@ class Settings:
             ("resources.parallel_verifiers", self.resources.parallel_verifiers, 1),
             ("fetch.patience_s", self.fetch.patience_s, 0),
             ("store.max_bytes", self.store.max_bytes, 1),
+            ("store.reserve_bytes", self.store.reserve_bytes, 0),
             ("store.keep_proofs_days", self.store.keep_proofs_days, 1),
             ("drain_s", self.drain_s, 0),
         ):

@@ -13,6 +13,7 @@ _ASSUMED_BYTES_PER_S = 64 << 20
 _MEASURED_FROM_BYTES = 1 << 20
 # How much the newest transfer counts, in tenths.
 _NEWEST_TENTHS = 3
+_NO_LIMIT = 1 << 63
 
 
 class TransferRate:
@@ -37,15 +38,23 @@ class TransferRate:
 
 @dataclass(frozen=True, slots=True)
 class Transfers:
-    """What the store has already (``cached``, by its names), and how fast the rest comes."""
+    """What the store has already (``cached``, by its names), how fast the rest comes, and how much of it has room."""
 
     cached: frozenset[str] = frozenset()
     bytes_per_s: int = _ASSUMED_BYTES_PER_S
+    room_bytes: int = _NO_LIMIT
 
     def missing(self, files: Iterable[FileRef]) -> int:
         """Bytes that have to be fetched."""
         wanted = {ref.key: ref.size for ref in files if ref.inline is None and ref.key not in self.cached}
         return sum(wanted.values())
+
+    def no_room(self, files: Iterable[FileRef]) -> str:
+        """Why the store can't take ``files``; empty if it can."""
+        size = self.missing(files)
+        if size <= self.room_bytes:
+            return ""
+        return f"disk full: the files take {size} bytes more, and the store has room for {max(self.room_bytes, 0)}"
 
     def ms(self, size: int) -> int:
         """How long ``size`` bytes take."""

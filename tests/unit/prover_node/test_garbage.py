@@ -63,7 +63,12 @@ async def test_a_proof_goes_when_its_time_is_over_and_its_task_is_too(
     server = Server(store, tasks, Metrics(), dict)
     port = await server.start("127.0.0.1", 0)
     link = Link({1: known})
-    await sweep(link, tasks, server, store, 7)
+
+    def withdraw(digest: str) -> None:
+        server.withdraw(digest)
+        store.unkeep(digest)
+
+    await sweep(link, tasks, store, withdraw, 7)
     async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/blobs/{digest}") as answer:
         assert answer.status == (200 if stays else 404)
     assert (tasks.proof(1) == digest) is stays
