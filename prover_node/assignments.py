@@ -201,6 +201,10 @@ class Assignments:
         """Copies of all, by task."""
         return [replace(self._by_task[task_id]) for task_id in sorted(self._by_task)]
 
+    def works_under_way(self) -> set[str]:
+        """What the containers of promised assignments are for."""
+        return {one.key.work for one in self._by_task.values() if one.key is not None}
+
     def validate_state(self) -> None:
         """Raise AssertionError unless every record is consistent."""
         busy = [one for one in self._by_task.values() if one.phase is Phase.RUNNING]

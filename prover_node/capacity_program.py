@@ -56,10 +56,13 @@ class CapacityProgram:
             self._store.hold(held)
             self._store.release(self._held)
             self._held = held
+            images = []
             for ref in files:
                 await self._fetcher.fetch(ref, self._patience_s)
                 if ref.kind is FileKind.IMAGE:
                     path = self._store.path(ref.key)
-                    await self._runner.prepare(path, archive_sha256(ref, path))
+                    images.append(archive_sha256(ref, path))
+                    await self._runner.prepare(path, images[-1])
+            self._runner.keep_images(images)
             log.info("the capacity program is ready", program=program_id.hex())
         self._program_id = program_id

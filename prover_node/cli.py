@@ -80,6 +80,12 @@ def group() -> None:
 @runner_option
 @click.option("--allow-unenforced", is_flag=True, help="Work although the runner can't enforce every limit here.")
 @click.option(
+    "--leave-running/--no-leave-running",
+    default=True,
+    show_default=True,
+    help="When the node stops, leave containers that it still owes to its next process, where the runner can.",
+)
+@click.option(
     "--allow-private-urls",
     is_flag=True,
     help="Fetch from private addresses too: only where the whole network is your own.",
@@ -100,6 +106,7 @@ def init(
     gpus: int,
     runner: str,
     allow_unenforced: bool,
+    leave_running: bool,
     allow_private_urls: bool,
     auto_retest: bool,
     log_format: str,
@@ -119,7 +126,7 @@ def init(
             memory_bytes=memory_bytes or detected_memory_bytes(),
             gpus=gpus,
         ),
-        runner=RunnerSettings(kind=runner, allow_unenforced=allow_unenforced),
+        runner=RunnerSettings(kind=runner, allow_unenforced=allow_unenforced, leave_running=leave_running),
         fetch=FetchSettings(allow_private_urls=allow_private_urls),
         log=LogSettings(format=log_format),
         auto_retest=auto_retest,
@@ -178,8 +185,8 @@ def register(operator: Operator, *, bond: int, region: str) -> None:
 def start(home: Path, *, allow_unenforced: bool, log_file: Path | None, auto_retest: bool) -> None:
     """Run the prover node in the foreground.
 
-    SIGTERM or Ctrl-C lets it finish what it owes; a second one ends it at once. Work that is lost is
-    done again at the next start.
+    SIGTERM or Ctrl-C lets it finish what it owes, and leaves running containers to its next process where the
+    runner can; a second one ends everything at once. Work that is lost is done again at the next start.
     """
     place = Home(home)
     settings = place.settings()

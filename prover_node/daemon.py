@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import signal
 import time
 from collections import deque
@@ -21,6 +20,7 @@ from prover_node.capacity_program import CapacityProgram
 from prover_node.chain_link import ChainLink
 from prover_node.chores import check_registration, collect_garbage
 from prover_node.chronicle import Chronicle
+from prover_node.deadlines import Deadlines
 from prover_node.duties import ProofRecord, Resources, Usage
 from prover_node.effects import (
     Cancel,
@@ -43,6 +43,7 @@ from prover_node.favourites import Favourites
 from prover_node.fetcher import Fetcher
 from prover_node.home import Home
 from prover_node.incidents import Incidents
+from prover_node.inheritance import Inheritance
 from prover_node.jobs import Jobs
 from prover_node.journal import Journal, JournalFull
 from prover_node.journal_entries import JournalEntry, ProofMade
@@ -86,6 +87,7 @@ class Daemon:
         self._queue: asyncio.Queue[Event | _Stop] = asyncio.Queue()
         self._started_at = time.time()
         self._stopping = asyncio.Event()
+        self._at_once = False
         self._idle = asyncio.Event()
         self._proved: deque[int] = deque(maxlen=_LAST_PROOFS)
         key = home.node_key()
@@ -123,6 +125,8 @@ class Daemon:
         self._server = Server(self._store, self._tasks, self._metrics, self.health)
         self._fetcher = Fetcher(self._store, FetchPolicy(settings.fetch.allow_private_urls))
         self._experience = Experience(home.experience)
+        self._inheritance = Inheritance(runner, home.work)
+        self._deadlines = Deadlines()
         self._jobs = Jobs(
             work=home.work,
             store=self._store,
@@ -132,6 +136,8 @@ class Daemon:
             runner=runner,
             experience=self._experience,
             favourites=Favourites(self._store, settings.store.max_bytes // 2),
+            inheritance=self._inheritance,
+            deadlines=self._deadlines,
             metrics=self._metrics,
             report=self._queue.put,
             publish=self._publish,
@@ -169,8 +175,9 @@ class Daemon:
         return "ok" if self._store.room > 0 else "disk full"
 
     def stop(self) -> None:
-        """Drain and end; when called again, end now."""
+        """Drain and end, and leave what goes on to the next process; when called again, end everything now."""
         if self._stopping.is_set():
+            self._at_once = True
             self._queue.put_nowait(_Stop())
         self._stopping.set()
 
@@ -184,12 +191,11 @@ class Daemon:
             self._check_runner()
             async with self._fetcher:
                 await self._server.start(host, port)
-                orphans = await self._runner.cleanup_orphans()
-                if orphans:
-                    log.warning("what an earlier process left was removed", jobs=orphans)
-                await asyncio.to_thread(shutil.rmtree, self._home.work, ignore_errors=True)
+                await self._inheritance.enter()
                 await self._work(host, port)
         finally:
+            if self._settings.runner.leave_running and not self._at_once:
+                self._runner.leave_running()
             await self._jobs.close()
             await self._runner.close()
             await self._server.stop()
@@ -212,7 +218,7 @@ class Daemon:
         if gpus > self._runner.gpus:
             raise ClientError(
                 f"resources.gpus is {gpus}, but the {self._runner.name} runner can give programs {self._runner.gpus}: "
-                "lower it, or choose another runner"
+                f"{self._runner.gpu_obstacle or 'lower it, or choose another runner'}"
             )
 
     async def _work(self, host: str, port: int) -> None:
@@ -254,6 +260,8 @@ class Daemon:
         event: Event | _Stop = Restarted(tuple(self._still_true()))
         while not isinstance(event, _Stop):
             await self._perform(self._machine.handle(event))
+            if self._machine.height:
+                await self._inheritance.settle(self._machine.works_under_way())
             if self._machine.unfinished:
                 self._idle.clear()
             else:
@@ -266,6 +274,7 @@ class Daemon:
             self._chronicle.standing(event.standing)
         if not isinstance(event, DutiesReported):
             return event
+        self._deadlines.report(event)
         phases = self._machine.prove_phases()
         unanswered = [one for one in event.assignments if phases.get(one.task_id) in (None, Phase.UNDECIDED)]
         here = frozenset(ref.key for duty in unanswered for ref in duty.spec.all_files if self._store.has(ref.key))

@@ -189,8 +189,13 @@ class JobKey:
     @property
     def name(self) -> str:
         """Unique among this daemon's jobs; usable as a file name and as a runner's job id."""
+        return f"{self.work}-{self.attempt}"
+
+    @property
+    def work(self) -> str:
+        """What every attempt is for, in this process or another."""
         seat = f"-{self.round}" if self.role is Role.VERIFY else ""
-        return f"{self.role}-{self.task_id}{seat}-{self.attempt}"
+        return f"{self.role}-{self.task_id}{seat}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -15,11 +16,16 @@ from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, Role
 from prover_node.runner.base import Job, Limits
 
 _OUTPUT = "output"
+# Threads count. Runtimes start one a core or two, and a pool or two beside them, whatever a job may use of each core.
+_PIDS, _PIDS_A_CORE = 512, 4
 
 
-def stage_job(key: JobKey, spec: ContainerSpec, folder: Path, find: Callable[[FileRef], Path]) -> Job:
+def stage_job(
+    key: JobKey, spec: ContainerSpec, folder: Path, find: Callable[[FileRef], Path], *, left_s: float = math.inf
+) -> Job:
     """Make ``folder`` (which must not exist) and the job that runs in it; ``find`` gives each file's place.
 
+    After ``left_s`` nobody wants its result.
     Raises BundleError when a verifier's proof is no bundle within the limits, OSError when the disk refuses.
     """
     folder.mkdir(parents=True)
@@ -48,6 +54,8 @@ def stage_job(key: JobKey, spec: ContainerSpec, folder: Path, find: Callable[[Fi
         output_dir=folder / _OUTPUT if proves else None,
         limits=_limits(spec),
         env=_environment(key, spec),
+        left_s=left_s,
+        work=key.work,
     )
 
 
@@ -80,6 +88,7 @@ def _limits(spec: ContainerSpec) -> Limits:
         output_bytes=min(PROOF_BYTES_MAX, resources.memory_bytes // 2),
         output_inodes=PROOF_FILES_MAX,
         tmp_bytes=resources.memory_bytes,
+        pids=_PIDS + _PIDS_A_CORE * math.ceil(resources.cpu_millis / 1000),
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from client.bundle import BundleError
+from prover_node.deadlines import Deadlines
 from prover_node.duties import ContainerSpec, FileRef, JobKey, ProofRecord, Role, Usage
 from prover_node.effects import Cancel, FetchFiles, Forget, PackProof, Prefetch, RunJob
 from prover_node.events import (
@@ -31,6 +32,7 @@ from prover_node.events import (
 from prover_node.experience import Experience
 from prover_node.favourites import Favourites
 from prover_node.fetcher import Fetcher, FetchError
+from prover_node.inheritance import Inheritance
 from prover_node.job_files import archive_sha256, pack_output, stage_job
 from prover_node.metrics import Metrics
 from prover_node.runner.base import Job, Outcome, Runner, RunnerError
@@ -46,7 +48,8 @@ Report = Callable[[Event], Awaitable[None]]
 class Jobs:
     """Jobs under way, below the folder ``work``; ``report`` takes their answers.
 
-    A prover's files are tried for ``patience_s`` where servers don't answer.
+    A prover's files are tried for ``patience_s`` where servers don't answer. ``inheritance`` has what an earlier
+    process began of them.
     """
 
     def __init__(
@@ -60,6 +63,8 @@ class Jobs:
         runner: Runner,
         experience: Experience,
         favourites: Favourites,
+        inheritance: Inheritance,
+        deadlines: Deadlines,
         metrics: Metrics,
         report: Report,
         publish: Callable[[str], None],
@@ -72,6 +77,8 @@ class Jobs:
         self._runner = runner
         self._experience = experience
         self._favourites = favourites
+        self._inheritance = inheritance
+        self._deadlines = deadlines
         self._metrics = metrics
         self._report = report
         self._publish = publish
@@ -190,6 +197,9 @@ class Jobs:
             reason=outcome.reason.value,
             exit_code=outcome.exit_code,
             wall_ms=outcome.wall_ms,
+            cpu_ms=outcome.cpu_ms,
+            peak_memory_bytes=outcome.peak_memory_bytes,
+            gpu_ms=outcome.gpu_ms,
             detail=outcome.detail,
         )
         if key.role is Role.PROVE:
@@ -207,7 +217,7 @@ class Jobs:
     def _stage(self, key: JobKey, spec: ContainerSpec) -> Job:
         folder = self._work / key.name
         shutil.rmtree(folder, ignore_errors=True)
-        return stage_job(key, spec, folder, self._blob)
+        return stage_job(key, spec, folder, self._blob, left_s=self._deadlines.left_s(key))
 
     async def _pack(self, effect: PackProof) -> Event:
         key = effect.key
@@ -253,3 +263,4 @@ class Jobs:
             await asyncio.wait([task])
         self._store.release(self._held.pop(key, ()))
         await asyncio.to_thread(shutil.rmtree, self._work / key.name, ignore_errors=True)
+        await self._inheritance.forget(key.work)

@@ -99,6 +99,10 @@ class Machine:
         """Phase of each seat, by task and round."""
         return self._seats.phases()
 
+    def works_under_way(self) -> set[str]:
+        """What containers run for, or are going to (see ``JobKey.work``)."""
+        return self._assignments.works_under_way() | self._seats.works_under_way()
+
     def validate_state(self) -> None:
         """Raise AssertionError unless the state is consistent."""
         self._assignments.validate_state()

@@ -140,6 +140,10 @@ class Seats:
         """Phase by task and round."""
         return {seat_id: seat.phase for seat_id, seat in self._by_id.items()}
 
+    def works_under_way(self) -> set[str]:
+        """What the verifiers of undecided seats are for."""
+        return {seat.key.work for seat in self._by_id.values() if seat.key is not None}
+
     def validate_state(self) -> None:
         """Raise AssertionError unless every record is consistent."""
         running = 0

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from chain.address import AddressError, decode_address
 from client.errors import ClientError
 from client.rpc import check_url
+from prover_node.runner.image_store import IMAGE_BYTES
 
 CONFIG_NAME = "config.toml"
 
@@ -52,10 +53,16 @@ class ResourceSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunnerSettings:
-    """``kind`` is auto, docker or sandbox; ``allow_unenforced`` accepts a runner that can't enforce everything."""
+    """``kind`` is auto, docker or sandbox; ``allow_unenforced`` accepts a runner that can't enforce everything.
+
+    Unpacked images take ``image_bytes`` at most; those not used for longest go first. Containers that a stopping
+    node still owes go on for its next process, where the runner can do that, unless ``leave_running`` is false.
+    """
 
     kind: str = "auto"
     allow_unenforced: bool = False
+    image_bytes: int = IMAGE_BYTES
+    leave_running: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +180,7 @@ class Settings:
             ("resources.memory_bytes", self.resources.memory_bytes, 1),
             ("resources.gpus", self.resources.gpus, 0),
             ("resources.parallel_verifiers", self.resources.parallel_verifiers, 1),
+            ("runner.image_bytes", self.runner.image_bytes, 1),
             ("fetch.patience_s", self.fetch.patience_s, 0),
             ("store.max_bytes", self.store.max_bytes, 1),
             ("store.reserve_bytes", self.store.reserve_bytes, 0),

@@ -14,6 +14,7 @@ from prover_node.home import Home
 from prover_node.logs import configure_logs
 from prover_node.runner.base import Runner, RunnerError
 from prover_node.runner.docker import DockerRunner
+from prover_node.runner.image_store import IMAGE_BYTES
 from prover_node.runner.sandbox import SandboxRunner
 from prover_node.settings import Settings
 
@@ -31,21 +32,22 @@ class OpenRunner(NamedTuple):
     why: str
 
 
-async def open_runner(kind: str, node_id: str, state: Path) -> OpenRunner:
+async def open_runner(kind: str, node_id: str, state: Path, *, image_bytes: int = IMAGE_BYTES) -> OpenRunner:
     """The runner of this ``kind``; ``auto`` is Docker where an engine is reachable, else the sandbox.
 
-    ``node_id`` tells this node's containers from others' on the machine, ``state`` is the runner's own folder.
+    ``node_id`` tells this node's containers from others' on the machine, ``state`` is the runner's own folder, and
+    ``image_bytes`` bounds what unpacked images take.
     """
     why_no_docker = ""
     if kind in ("auto", "docker"):
         try:
-            return OpenRunner(await DockerRunner.start(node_id, state), "")
+            return OpenRunner(await DockerRunner.start(node_id, state, image_bytes=image_bytes), "")
         except RunnerError as error:
             if kind == "docker":
                 raise NoRunner(f"the docker runner can't be used: {error}") from error
             why_no_docker = str(error)
     try:
-        runner = await SandboxRunner.start(node_id, state)
+        runner = await SandboxRunner.start(node_id, state, image_bytes=image_bytes)
     except RunnerError as error:
         also = f"; nor can the docker runner: {why_no_docker}" if why_no_docker else ""
         raise NoRunner(f"the sandbox runner can't be used: {error}{also}") from error
@@ -62,7 +64,9 @@ def run_node(home: Home, settings: Settings, log_file: Path | None) -> None:
 
 async def _run(home: Home, settings: Settings) -> None:
     home.runner.mkdir(parents=True, exist_ok=True)
-    runner, why = await open_runner(settings.runner.kind, home.node_key().address, home.runner)
+    chosen = settings.runner
+    node_id = home.node_key().address
+    runner, why = await open_runner(chosen.kind, node_id, home.runner, image_bytes=chosen.image_bytes)
     if why:
         log.info(why)
     await Daemon(home, settings, runner).run()

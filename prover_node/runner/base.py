@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
+import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -78,6 +81,10 @@ class Job:
     given one replaces both. The mounted directories and their files must be readable by everyone,
     though nobody need be able to walk to them. ``output_dir`` must be an existing, empty directory;
     it is filled when the program has exited, and is ``None`` for verifiers.
+
+    ``left_s`` is how long from now on anybody wants the result: what takes longer is stopped. ``work`` names what
+    the job is for; a container that an earlier process of this node began for the same work, in the same way,
+    is gone on with instead of beginning again. Empty where that may not be.
     """
 
     id: str
@@ -90,10 +97,13 @@ class Job:
     output_dir: Path | None
     limits: Limits
     env: Mapping[str, str] = field(default_factory=dict)
+    left_s: float = math.inf
+    work: str = ""
 
     def __post_init__(self) -> None:
-        if not _JOB_ID.fullmatch(self.id):
-            raise ValueError(f"the job id {self.id!r} must be 1 to 100 letters, digits, '_', '.' or '-'")
+        for name in (self.id, self.work or self.id):
+            if not _JOB_ID.fullmatch(name):
+                raise ValueError(f"the job id {name!r} must be 1 to 100 letters, digits, '_', '.' or '-'")
         if not _SHA256.fullmatch(self.image_sha256):
             raise ValueError(f"image_sha256 must be 64 lower-case hex digits, not {self.image_sha256!r}")
         for key, value in self.env.items():
@@ -102,6 +112,12 @@ class Job:
         if any("\0" in arg for arg in self.command):
             raise ValueError("a command argument contains a NUL character")
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash (hex) of all that decides what the program does, but the contents of the mounted files."""
+        what = (self.image_sha256, self.command, asdict(self.limits), dict(self.env), self.output_dir is not None)
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
 
 class Reason(enum.Enum):
     """Why a job ended."""
@@ -109,6 +125,8 @@ class Reason(enum.Enum):
     EXITED = "exited"
     """The program ended by itself (or crashed); ``exit_code`` says how."""
     TIME_LIMIT = "time limit"
+    DEADLINE = "deadline"
+    """Nobody wants the result any more, although the program had time left."""
     OUT_OF_MEMORY = "out of memory"
     OUTPUT_LIMIT = "output limit"
     """The program failed with its output full, or left more than it may."""
@@ -125,7 +143,8 @@ class Outcome:
 
     ``exit_code`` is the program's, 128 + n where signal n ended it, and ``None`` unless ``reason``
     is ``EXITED``, ``OUT_OF_MEMORY`` or ``OUTPUT_LIMIT``. ``cpu_ms`` and ``peak_memory_bytes`` are 0
-    where the machine doesn't account for them. ``detail`` is one sentence for people.
+    where the machine doesn't account for them; ``gpu_ms`` is how long its GPUs computed, summed over them.
+    ``detail`` is one sentence for people.
     """
 
     reason: Reason
@@ -136,6 +155,7 @@ class Outcome:
     stdout: bytes
     stderr: bytes
     detail: str
+    gpu_ms: int = 0
 
 
 class Runner(Protocol):
@@ -149,6 +169,11 @@ class Runner(Protocol):
     @property
     def gpus(self) -> int:
         """How many GPUs this runner can give to jobs in all."""
+        ...
+
+    @property
+    def gpu_obstacle(self) -> str:
+        """One sentence on why the GPUs of this machine can't be given to jobs; empty if they can, or there are none."""
         ...
 
     def unenforced(self) -> tuple[str, ...]:
@@ -167,14 +192,36 @@ class Runner(Protocol):
         """Unpack or load an image, so that its first job loses no time; raises :class:`RunnerError` if it can't."""
         ...
 
+    def keep_images(self, sha256s: Collection[str]) -> None:
+        """Never remove the images of these archives to make room for others; replaces what was named before."""
+        ...
+
     async def cancel(self, job_id: str) -> None:
         """Kill the job; its ``run`` ends ``CANCELLED``. Unknown or finished ids are ignored."""
         ...
 
     async def cleanup_orphans(self) -> list[str]:
-        """Remove what an earlier, crashed process of this node left; returns the job ids."""
+        """Remove what an earlier process of this node left, but for its :meth:`survivors`; returns the job ids."""
+        ...
+
+    def survivors(self) -> Mapping[str, str]:
+        """Which containers of an earlier process can be gone on with: the job's id, by what its ``work`` was.
+
+        Known once orphans have been removed. A job with that work takes its survivor over.
+        """
+        ...
+
+    async def discard_survivors(self, works: Collection[str]) -> None:
+        """Remove the survivors with these works, because no job will take them over."""
+        ...
+
+    def leave_running(self) -> None:
+        """From now on, what stops waiting for a job leaves its container to the next process, where that is possible.
+
+        So before :meth:`close`, in a node that is going to be started again.
+        """
         ...
 
     async def close(self) -> None:
-        """Kill what still runs and release everything."""
+        """Kill what still runs, unless it was left to the next process, and release everything."""
         ...

@@ -53,14 +53,14 @@ class Bubblewrap:
             raise RunnerError(f"{path} is too old for the sandbox runner (it lacks {missing[0]}): use 0.5 or newer")
         return cls(path, "--disable-userns" in text)
 
-    def base_arguments(self, rootfs: Path, tmp_bytes: int) -> list[str]:
-        """Everything but the job's own mounts, environment and command."""
+    def base_arguments(self, rootfs: Path, tmp_bytes: int, devices: Sequence[str] = ()) -> list[str]:
+        """Everything but the job's own mounts, environment and command; ``devices`` are options that add to /dev."""
         identity = str(CONTAINER_UID)
         arguments = [self.path, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
         if self.can_disable_userns:
             arguments.append("--disable-userns")
         arguments += ["--hostname", "proofmill", "--cap-drop", "ALL", "--uid", identity, "--gid", identity]
-        arguments += ["--ro-bind", str(rootfs), "/", "--proc", "/proc", "--dev", "/dev"]
+        arguments += ["--ro-bind", str(rootfs), "/", "--proc", "/proc", "--dev", "/dev", *devices]
         arguments += ["--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
         arguments += ["--perms", "1777", "--size", str(tmp_bytes), "--tmpfs", "/tmp", "--clearenv"]  # noqa: S108
         return arguments
@@ -75,12 +75,14 @@ class Bubblewrap:
         status_fd: int,
         seccomp_fd: int | None,
         argv: Sequence[str],
+        devices: Sequence[str] = (),
     ) -> list[str]:
         """The whole command line for one job.
 
-        ``status_fd`` gets bubblewrap's JSON status lines; ``seccomp_fd`` holds the filter, if any.
+        ``status_fd`` gets bubblewrap's JSON status lines; ``seccomp_fd`` holds the filter, if any;
+        ``devices`` are options that add to /dev.
         """
-        arguments = self.base_arguments(directories.rootfs, tmp_bytes)
+        arguments = self.base_arguments(directories.rootfs, tmp_bytes, devices)
         arguments += ["--ro-bind", str(directories.input), INPUT_MOUNT]
         if directories.assets is not None:
             arguments += ["--ro-bind", str(directories.assets), ASSETS_MOUNT]

@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -19,8 +21,10 @@ _PERIOD_US = 100_000
 _MIN_QUOTA_US = 1_000
 _V1_SHARES = 1024  # the usual share
 _V1_NEEDED = ("memory", "cpu", "pids")
-_V1_USED = (*_V1_NEEDED, "cpuacct")
+_V1_USED = (*_V1_NEEDED, "cpuacct", "devices")
 _V2_NEEDED = ("memory", "cpu", "pids")
+# null, zero, full, random, urandom, tty, console's and the terminals' multiplexer: what every sandbox's /dev has.
+_USUAL_DEVICES = ("c 1:3 rw", "c 1:5 rw", "c 1:7 rw", "c 1:8 rw", "c 1:9 rw", "c 5:0 rw", "c 5:2 rw", "c 136:* rw")
 
 
 class Usage(NamedTuple):
@@ -39,8 +43,11 @@ class Cgroup(Protocol):
         """The group's directory in each hierarchy; a process joins by writing to ``cgroup.procs`` in each."""
         ...
 
-    def limit(self, limits: Limits, *, extra_pids: int) -> None:
-        """Set the limits, with ``extra_pids`` for the sandbox's own processes."""
+    def limit(self, limits: Limits, *, extra_pids: int, devices: Iterable[Path] = ()) -> None:
+        """Set the limits, with ``extra_pids`` for the sandbox's own processes.
+
+        Where a hierarchy confines devices (v1), ``devices`` and the usual ones are all that may be opened.
+        """
         ...
 
     def release_cpu(self) -> None:
@@ -57,6 +64,10 @@ class Hierarchy(Protocol):
 
     def create(self, node: str, job: str) -> Cgroup:
         """A group without limits, ``proofmill/<node>/<job>`` in each hierarchy."""
+        ...
+
+    def reopen(self, node: str, job: str) -> Cgroup | None:
+        """The group that an earlier process created, if it is there."""
         ...
 
     def roots(self, node: str) -> tuple[Path, ...]:
@@ -115,11 +126,18 @@ class _V1:
         base = self._mounts["cpu"] / ROOT_NAME
         base.mkdir(exist_ok=True)
         _write(base / "cpu.shares", CPU_WEIGHT * _V1_SHARES // 100)
-        used = (name for name in _V1_USED if name in self._mounts)
-        group = _V1Group({name: self._mounts[name] / ROOT_NAME / node / job for name in used})
+        group = self._group(node, job)
         for directory in group.directories:
             directory.mkdir(parents=True)
         return group
+
+    def reopen(self, node: str, job: str) -> Cgroup | None:
+        group = self._group(node, job)
+        return group if all(directory.is_dir() for directory in group.directories) else None
+
+    def _group(self, node: str, job: str) -> _V1Group:
+        used = (name for name in _V1_USED if name in self._mounts)
+        return _V1Group({name: self._mounts[name] / ROOT_NAME / node / job for name in used})
 
 
 class _V1Group:
@@ -131,7 +149,7 @@ class _V1Group:
         # Controllers may share a mount.
         return tuple(dict.fromkeys(self._paths.values()))
 
-    def limit(self, limits: Limits, *, extra_pids: int) -> None:
+    def limit(self, limits: Limits, *, extra_pids: int, devices: Iterable[Path] = ()) -> None:
         memory, cpu, pids = (self._paths[name] for name in _V1_NEEDED)
         _write(memory / "memory.limit_in_bytes", limits.memory_bytes)
         if (memory / "memory.memsw.limit_in_bytes").exists():
@@ -139,6 +157,10 @@ class _V1Group:
         _write(cpu / "cpu.cfs_period_us", _PERIOD_US)
         _write(cpu / "cpu.cfs_quota_us", _quota(limits))
         _write(pids / "pids.max", limits.pids + extra_pids)
+        if "devices" in self._paths:
+            _write(self._paths["devices"] / "devices.deny", "a")
+            for rule in (*_USUAL_DEVICES, *filter(None, map(_device_rule, devices))):
+                _write(self._paths["devices"] / "devices.allow", rule)
 
     def release_cpu(self) -> None:
         _write(self._paths["cpu"] / "cpu.cfs_quota_us", -1)
@@ -181,6 +203,10 @@ class _V2:
         group.mkdir()
         return _V2Group(group)
 
+    def reopen(self, node: str, job: str) -> Cgroup | None:
+        group = self._mount / ROOT_NAME / node / job
+        return _V2Group(group) if group.is_dir() else None
+
 
 class _V2Group:
     def __init__(self, path: Path) -> None:
@@ -190,7 +216,8 @@ class _V2Group:
     def directories(self) -> tuple[Path, ...]:
         return (self._path,)
 
-    def limit(self, limits: Limits, *, extra_pids: int) -> None:
+    def limit(self, limits: Limits, *, extra_pids: int, devices: Iterable[Path] = ()) -> None:
+        # Devices need a BPF program here; the sandbox's /dev and its lack of CAP_MKNOD already leave no others.
         _write(self._path / "memory.max", limits.memory_bytes)
         if (self._path / "memory.swap.max").exists():
             _write(self._path / "memory.swap.max", 0)
@@ -233,6 +260,13 @@ def _enable(directory: Path) -> None:
 
 def _quota(limits: Limits) -> int:
     return max(limits.cpu_millis * _PERIOD_US // 1000, _MIN_QUOTA_US)
+
+
+def _device_rule(path: Path) -> str:
+    status = path.stat()
+    if not stat.S_ISCHR(status.st_mode):
+        return ""
+    return f"c {os.major(status.st_rdev)}:{os.minor(status.st_rdev)} rw"
 
 
 def _write(path: Path, value: int | str) -> None:

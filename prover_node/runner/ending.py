@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prover_node.runner.base import Job, Outcome, Reason
@@ -15,9 +16,9 @@ _WITH_EXIT_CODE = (Reason.EXITED, Reason.OUT_OF_MEMORY, Reason.OUTPUT_LIMIT)
 class Ending:
     """What a backend saw.
 
-    ``stopped`` is why we killed it, if we did. ``out_of_memory`` says that the kernel killed one of
-    its processes, ``file_too_large`` that a resource limit on file sizes did. ``not_executable`` and
-    ``error`` say why the program never ran.
+    ``stopped`` is why we killed it, if we did, and ``fault`` how this machine failed meanwhile. ``out_of_memory``
+    says that the kernel killed one of its processes, ``file_too_large`` that a resource limit on file sizes did.
+    ``not_executable`` and ``error`` say why the program never ran.
     """
 
     exit_code: int | None
@@ -31,6 +32,8 @@ class Ending:
     file_too_large: bool = False
     not_executable: str | None = None
     error: str | None = None
+    fault: str = ""
+    gpu_ms: int = 0
 
 
 def failed(reason: Reason, detail: str) -> Outcome:
@@ -45,6 +48,11 @@ def failed(reason: Reason, detail: str) -> Outcome:
         stderr=b"",
         detail=detail,
     )
+
+
+def call_at_deadline(job: Job, stop: Callable[[Reason], object]) -> asyncio.TimerHandle:
+    """Have ``stop`` called when nobody wants the job's result any more; to be cancelled once it has ended."""
+    return asyncio.get_running_loop().call_later(max(job.left_s, 0), stop, Reason.DEADLINE)
 
 
 async def conclude(ending: Ending, job: Job, stage: OutputStage | None) -> Outcome:
@@ -64,10 +72,13 @@ async def conclude(ending: Ending, job: Job, stage: OutputStage | None) -> Outco
         stdout=ending.stdout,
         stderr=ending.stderr,
         detail=detail,
+        gpu_ms=ending.gpu_ms,
     )
 
 
 def _reason(ending: Ending, stage: OutputStage | None) -> tuple[Reason, str]:
+    if ending.fault:
+        return Reason.RUNNER_ERROR, ending.fault
     if ending.stopped is not None:
         return ending.stopped, f"the program was stopped: {ending.stopped.value}"
     if ending.out_of_memory and ending.exit_code != 0:

@@ -11,9 +11,11 @@ import io
 import os
 import socket
 import tarfile
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar, cast
 
@@ -22,17 +24,23 @@ from docker import APIClient
 from docker.errors import APIError, DockerException, NotFound
 from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 from docker.utils.socket import STDOUT, frames_iter
+from urllib3.exceptions import ReadTimeoutError
 
 from prover_node.runner.base import CPU_WEIGHT, Limits
 from prover_node.runner.engine_image import EngineImage
 from prover_node.runner.logs import LogBuffer
 
 MAX_CONNECTIONS = 256
+NO_DEVICE_DRIVER = "could not select device driver"
+"""What the engine says of a container with GPUs where nothing can give it any."""
 
 _SOCKETS = (Path("/var/run/docker.sock"), Path("/run/podman/podman.sock"))
 _PERIOD_US = 100_000
 _USUAL_SHARES = 1024
 _PROBE_IMAGE = "proofmill-probe"
+_CONFLICT = 409
+_STARTED_STATES = ("running", "exited", "stopped")
+_WAIT_S = 2
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -67,7 +75,17 @@ class Container:
     limits: Limits
     largest_file: int | None
     gpus: tuple[str, ...]
+    """Ids of the devices."""
     cgroup_parent: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """A container that is there; ``started`` also if it has ended."""
+
+    id: str
+    labels: Mapping[str, str]
+    started: bool
 
 
 @dataclass(frozen=True)
@@ -154,6 +172,30 @@ class Engine:
     @_engine_errors
     def sees(self, directory: Path, file: str, name: str, labels: Mapping[str, str]) -> bool:
         """Whether a container called ``name`` would find ``file`` in ``directory``."""
+        mount = Mount("/mnt", str(directory), type="bind", read_only=True)
+        with self._probe(name, labels, mounts=[mount]):
+            try:
+                stream, _ = self._api.get_archive(name, f"/mnt/{file}")
+                for _ in stream:
+                    pass
+            except NotFound:
+                return False
+        return True
+
+    @_engine_errors
+    def gives_gpus(self, name: str, labels: Mapping[str, str]) -> bool:
+        """Whether a container called ``name`` could have GPUs."""
+        with self._probe(name, labels, device_requests=[DeviceRequest(count=-1, capabilities=[["gpu"]])]):
+            try:
+                self._api.start(name)
+            except APIError as error:
+                # With GPUs, what fails is to find a program in an empty image.
+                return NO_DEVICE_DRIVER not in str(error.explanation)
+        return True
+
+    @contextlib.contextmanager
+    def _probe(self, name: str, labels: Mapping[str, str], **host: Any) -> Iterator[None]:
+        """A container of an empty image, for as long as the block lasts."""
         layer = io.BytesIO()
         tarfile.open(fileobj=layer, mode="w").close()
         self._api.import_image_from_data(layer.getvalue(), repository=_PROBE_IMAGE)
@@ -163,18 +205,11 @@ class Engine:
                 command=["none"],
                 name=name,
                 labels=dict(labels),
-                host_config=self._api.create_host_config(
-                    network_mode="none", mounts=[Mount("/mnt", str(directory), type="bind", read_only=True)]
-                ),
+                host_config=self._api.create_host_config(network_mode="none", **host),
             )
-            stream, _ = self._api.get_archive(name, f"/mnt/{file}")
-            for _ in stream:
-                pass
-        except NotFound:
-            return False
+            yield
         finally:
             self.remove(name)
-        return True
 
     @_engine_errors
     def find_image(self, image: EngineImage) -> str | None:
@@ -200,16 +235,47 @@ class Engine:
         return str(errors[0]) if errors else None
 
     @_engine_errors
-    def containers(self, label: str) -> dict[str, Mapping[str, str]]:
-        """The labels of all containers, running or not, that have ``label``, by id."""
+    def tagged_images(self, repository: str) -> dict[str, int]:
+        """The size in bytes of each image that has a tag in ``repository``, by the tag's last part."""
+        found: dict[str, int] = {}
+        for image in self._api.images(name=repository):
+            for tag in image["RepoTags"] or ():
+                name, _, last = tag.rpartition(":")
+                if name.endswith(repository):
+                    found[last] = int(image["Size"])
+        return found
+
+    @_engine_errors
+    def tag_image(self, image: str, repository: str, tag: str) -> None:
+        """Give the image a name; nothing happens if it has it already."""
+        self._api.tag(image, repository, tag, force=True)
+
+    @_engine_errors
+    def remove_image(self, tag: str) -> bool:
+        """Take the tag away, and the image if nobody else names it; whether it is gone, for a container may use it."""
+        try:
+            self._api.remove_image(tag)
+        except NotFound:
+            return True
+        except APIError as error:
+            if error.status_code == _CONFLICT:
+                return False
+            raise
+        return True
+
+    @_engine_errors
+    def containers(self, label: str) -> list[Found]:
+        """All containers, running or not, that have ``label``."""
         found = self._api.containers(all=True, filters={"label": label})
-        return {container["Id"]: container["Labels"] for container in found}
+        return [Found(one["Id"], one["Labels"], one["State"] in _STARTED_STATES) for one in found]
 
     @_engine_errors
     def create(self, container: Container) -> None:
         """Make a container under the contract of protocol §4, without starting it."""
         limits = container.limits
-        ulimits = [Ulimit(name="core", soft=0, hard=0)]
+        # Should no node be there to stop it, a program that computes ends by itself.
+        cpu_s = 60 + limits.time_limit_s * (1 + limits.cpu_millis // 1000)
+        ulimits = [Ulimit(name="core", soft=0, hard=0), Ulimit(name="cpu", soft=cpu_s, hard=cpu_s)]
         if container.largest_file is not None:
             ulimits.append(Ulimit(name="fsize", soft=container.largest_file, hard=container.largest_file))
         gpus = [DeviceRequest(device_ids=list(container.gpus), capabilities=[["gpu"]])] if container.gpus else None
@@ -259,9 +325,25 @@ class Engine:
         self._api.start(name)
 
     @_engine_errors
-    def wait(self, name: str, timeout_s: int) -> int:
-        """Wait until the container has ended; its exit code."""
-        return int(self._api.wait(name, timeout=timeout_s)["StatusCode"])
+    def running_s(self, name: str) -> float | None:
+        """How long the started container has been running by now; ``None`` if it has ended."""
+        state = self._api.inspect_container(name)["State"]
+        if not state["Running"]:
+            return None
+        return (datetime.now(UTC) - datetime.fromisoformat(state["StartedAt"])).total_seconds()
+
+    @_engine_errors
+    def wait(self, name: str, timeout_s: float, give_up: threading.Event) -> int | None:
+        """Wait until the container has ended; its exit code, or ``None`` if we were told to give up."""
+        deadline = time.monotonic() + timeout_s
+        while not give_up.is_set():
+            # In slices, because a request under way can't be given up.
+            try:
+                return int(self._api.wait(name, timeout=_WAIT_S)["StatusCode"])
+            except requests.RequestException as error:
+                if not _timed_out(error) or time.monotonic() > deadline:
+                    raise
+        return None
 
     @_engine_errors
     def ended(self, name: str) -> Ended:
@@ -272,12 +354,12 @@ class Engine:
         return Ended(out_of_memory=bool(state["OOMKilled"]), wall_ms=wall_ms)
 
     @_engine_errors
-    def measure(self, name: str, measured: Measured) -> None:
-        """Follow the engine's measurements, about one a second, until the container ends."""
+    def measure(self, name: str, measured: Measured, give_up: threading.Event) -> None:
+        """Follow the engine's measurements, about one a second, until the container ends or we are told to give up."""
         samples: Iterator[dict[str, Any]] = self._api.stats(name, decode=True, stream=True)
         for sample in samples:
             memory = sample.get("memory_stats")
-            if not memory:
+            if not memory or give_up.is_set():
                 break
             cpu = sample.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0)
             seen = memory.get("max_usage") or memory.get("usage") or 0
@@ -297,6 +379,11 @@ class Engine:
         """Kill and remove the container, if there is one."""
         with contextlib.suppress(NotFound):
             self._api.remove_container(name, force=True, v=True)
+
+
+def _timed_out(error: requests.RequestException) -> bool:
+    """Whether the engine just hadn't answered yet; while a body is read, that comes as a connection's error."""
+    return isinstance(error, requests.Timeout) or any(isinstance(part, ReadTimeoutError) for part in error.args)
 
 
 def default_url() -> str:

@@ -6,6 +6,7 @@ Sources: OCI image-spec (image layout, manifest, config, layer), and the ``manif
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -16,7 +17,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
@@ -41,10 +42,23 @@ _EXTENDED_HEADERS = (
 )
 MALFORMED = (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError)
 """What reading a broken or hostile archive with the standard library can raise."""
+_MACHINE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES}
+)
 
 
 class ImageError(Exception):
     """The image can't be used; the message says why."""
+
+
+class ImageTooLarge(ImageError):
+    """It unpacks to more than it may."""
+
+
+def raise_if_machines(error: BaseException) -> None:
+    """Raise ``error`` again if it is this machine's fault, such as a full disk, and no image's."""
+    if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
+        raise error
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,16 @@ class UnpackLimits:
 
     max_bytes: int = 64 << 30
     max_entries: int = 1_000_000
+
+    def within(self, budget: int) -> UnpackLimits:
+        """These limits on a machine that has ``budget`` bytes for images."""
+        return replace(self, max_bytes=min(self.max_bytes, budget))
+
+    def too_large(self, error: ImageTooLarge, budget: int) -> Exception:
+        """What an image that was refused ``within`` the budget is to blame for, or the machine."""
+        if budget >= self.max_bytes:
+            return error
+        return OSError(errno.ENOSPC, f"{error}: raise runner.image_bytes to run it on this node")
 
 
 @dataclass(frozen=True)
@@ -117,6 +141,7 @@ class Archive:
         try:
             self._tar = tarfile.open(path, "r:", tarinfo=BoundedTarInfo)  # noqa: SIM115 - closed by close()
         except MALFORMED as error:
+            raise_if_machines(error)
             raise ImageError(f"the image is not an uncompressed tar archive: {error}") from error
         try:
             self._members = self._index()
@@ -149,6 +174,9 @@ class Archive:
     @contextmanager
     def layer(self, index: int, max_bytes: int) -> Iterator[LayerReader]:
         """Layer ``index`` decompressed, bounded, and compared with its diff id at the end."""
+        if self._layers[index].size > max_bytes:
+            # A layer is hardly ever larger packed than unpacked, and reading it could take minutes.
+            raise ImageTooLarge(f"the image has more than the {max_bytes} bytes allowed")
         with self._open(self._layers[index]) as stored:
             magic = stored.read(4)
             stored.seek(0)
@@ -251,7 +279,7 @@ class LayerReader(io.RawIOBase):
         data = self._source.read(_CHUNK if size < 0 else min(size, _CHUNK))
         self.size += len(data)
         if self.size > self._max_bytes:
-            raise ImageError(f"the image unpacks to more than the {self._max_bytes} bytes allowed")
+            raise ImageTooLarge(f"the image unpacks to more than the {self._max_bytes} bytes allowed")
         self._digest.update(data)
         return data
 

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+_GAP = b"\n[the node was started again: what the program wrote meanwhile is missing]\n"
+
 
 class LogBuffer:
-    """At most ``limit`` bytes of a stream, the last of them a note if there was more."""
+    """At most ``limit`` bytes of a stream, the last of them a note if there was more.
 
-    def __init__(self, limit: int) -> None:
+    What is kept is copied to the file ``copy``, if one is named: after a crash of this process, another
+    goes on from there.
+    """
+
+    def __init__(self, limit: int, copy: Path | None = None) -> None:
         self._limit = limit
         self._kept = bytearray()
         self._total = 0
+        self._copy = None if copy is None else copy.open("ab", buffering=0)
+        if copy is not None and (earlier := copy.read_bytes()):
+            self.feed_again(earlier)
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of the stream."""
         self._total += len(data)
-        self._kept += data[: self._limit - len(self._kept)]
+        kept = data[: self._limit - len(self._kept)]
+        self._kept += kept
+        if self._copy is not None and kept:
+            self._copy.write(kept)
+
+    def feed_again(self, earlier: bytes) -> None:
+        """Take what an earlier process had kept, and note that something may be missing after it."""
+        self._total = len(earlier)
+        self._kept = bytearray(earlier)
+        if self._total < self._limit:
+            self.feed(_GAP)
 
     def value(self) -> bytes:
         """What is kept, with the note in place of the end of a stream that was too long."""
@@ -22,3 +43,8 @@ class LogBuffer:
             return bytes(self._kept)
         note = f"\n[truncated: the program wrote {self._total} bytes]\n".encode()
         return bytes(self._kept[: max(self._limit - len(note), 0)]) + note[-self._limit :]
+
+    def close(self) -> None:
+        """Close the copy."""
+        if self._copy is not None:
+            self._copy.close()

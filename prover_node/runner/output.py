@@ -27,17 +27,29 @@ class OutputStage:
     Without, :meth:`exceeded` has to be asked from time to time.
     """
 
-    def __init__(self, home: Path, limits: Limits, *, own_file_system: bool) -> None:
-        self.path = path = home / _OUTPUT
+    def __init__(self, path: Path, limits: Limits, *, own_file_system: bool) -> None:
+        self.path = path
+        self.own_file_system = own_file_system
         self._limits = limits
-        self._own_file_system = own_file_system
+
+    @classmethod
+    def make(cls, home: Path, limits: Limits, *, own_file_system: bool) -> OutputStage:
+        """A new one; :class:`OSError` if it can't be."""
+        path = home / _OUTPUT
         path.mkdir(mode=0o700)
         if own_file_system:
             mount_tmpfs(path, size=limits.output_bytes, inodes=limits.output_inodes, uid=CONTAINER_UID)
+        return cls(path, limits, own_file_system=own_file_system)
+
+    @classmethod
+    def find(cls, home: Path, limits: Limits) -> OutputStage:
+        """The one that an earlier process made."""
+        path = home / _OUTPUT
+        return cls(path, limits, own_file_system=path.is_mount())
 
     def exceeded(self) -> bool:
         """Whether the limits are reached: nothing more can be, or should have been, written."""
-        if self._own_file_system:
+        if self.own_file_system:
             usage = os.statvfs(self.path)
             return usage.f_bavail == 0 or usage.f_favail == 0
         return _exceeds(self.path, self._limits.output_bytes, self._limits.output_inodes)
@@ -67,14 +79,16 @@ def remove_home(home: Path) -> None:
     """
     if not home.is_dir():
         return
-    for directory in home.iterdir():
-        unmount(directory)
+    for entry in home.iterdir():
+        unmount(entry)
         with contextlib.suppress(OSError):
-            if directory.name.startswith(_OUTPUT):
-                _remove_tree(directory)
+            if not entry.is_dir():
+                entry.unlink()
+            elif entry.name.startswith(_OUTPUT):
+                _remove_tree(entry)
             else:
                 # Never recursively: were it still mounted, this would delete what it shows.
-                directory.rmdir()
+                entry.rmdir()
     with contextlib.suppress(OSError):
         home.rmdir()
 

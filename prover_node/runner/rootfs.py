@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import IO, cast
 
 from prover_node.runner.base import ASSETS_MOUNT, INPUT_MOUNT, OUTPUT_MOUNT, PROOF_MOUNT
-from prover_node.runner.images import MALFORMED, Archive, BoundedTarInfo, ImageError, UnpackLimits
+from prover_node.runner.images import (
+    MALFORMED,
+    Archive,
+    BoundedTarInfo,
+    ImageError,
+    UnpackLimits,
+    raise_if_machines,
+)
 
 MOUNT_POINTS = ("/proc", "/dev", "/sys", "/tmp", INPUT_MOUNT, ASSETS_MOUNT, PROOF_MOUNT, OUTPUT_MOUNT)  # noqa: S108
 
@@ -26,6 +33,7 @@ _MAX_DEPTH = 256  # the standard library removes trees recursively
 _MAX_ID = (1 << 31) - 1
 _MAX_TIME = 1 << 33
 _CHUNK = 1 << 20
+_FILE_OVERHEAD = 4096
 
 
 def check_layers(archive: Archive, limits: UnpackLimits) -> None:
@@ -49,7 +57,8 @@ def unpack_layers(archive: Archive, root: Path, limits: UnpackLimits) -> int:
     size = 0
     try:
         for layer, parts, info, source in _all_entries(archive, limits):
-            size += info.size
+            # Every file takes a block more or less, and even an empty one an inode.
+            size += info.size + _FILE_OVERHEAD
             if layer != current:
                 current = layer
                 tree.start_layer()
@@ -59,6 +68,7 @@ def unpack_layers(archive: Archive, root: Path, limits: UnpackLimits) -> int:
         tree.ensure_directory(archive.config.working_dir)
         root.chmod(0o755)
     except MALFORMED as error:
+        raise_if_machines(error)
         raise ImageError(f"the image can't be unpacked: {error}") from error
     return size
 
@@ -84,6 +94,7 @@ def _all_entries(
                         yield index, parts, info, layer.extractfile(info) if info.isreg() else None
             left -= reader.size
         except MALFORMED as error:
+            raise_if_machines(error)
             raise ImageError(f"layer {index} of the image is malformed: {error}") from error
 
 

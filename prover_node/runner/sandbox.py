@@ -15,15 +15,17 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prover_node.runner import cgroup, mounts
+from prover_node.runner import cgroup, gpu_driver, mounts
 from prover_node.runner.base import CONTAINER_UID, NICENESS, Job, Limits, Outcome, Reason, RunnerError
 from prover_node.runner.bwrap import OWN_PROCESSES, Bubblewrap, Directories
-from prover_node.runner.ending import Ending, conclude, failed
-from prover_node.runner.image_store import ImageStore, UnpackedImage
+from prover_node.runner.ending import Ending, call_at_deadline, conclude, failed
+from prover_node.runner.gpu_driver import Driver
+from prover_node.runner.gpus import Gpu, GpuPool, GpuWatch, discover, lost_gpu, too_few_gpus
+from prover_node.runner.image_store import IMAGE_BYTES, ImageStore, UnpackedImage
 from prover_node.runner.images import ImageError
 from prover_node.runner.logs import LogBuffer
 from prover_node.runner.output import OutputStage, largest_file, remove_home
@@ -47,12 +49,14 @@ class _Running:
     job: Job
     home: Path
     on_start: Callable[[], None] | None
+    gpus: tuple[Gpu, ...] = ()
     stage: OutputStage | None = None
     group: cgroup.Cgroup | None = None
     scope: ScopedJob | None = None
     process: asyncio.subprocess.Process | None = None
     init: int | None = None  # pidfd of the sandbox's init
     stopped: Reason | None = None
+    fault: str = ""
     loading: asyncio.Task[UnpackedImage] | None = None
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,6 +80,11 @@ class _Running:
         elif self.process is not None and self.process.returncode is None:
             self.process.kill()
 
+    def fail(self, fault: str) -> None:
+        """Stop because of what this machine did."""
+        self.fault = fault
+        self.stop(Reason.RUNNER_ERROR)
+
     def started(self, init: int) -> None:
         """The sandbox's init has the process id ``init``."""
         with contextlib.suppress(ProcessLookupError):
@@ -90,6 +99,7 @@ class _Running:
 class _Ended:
     exit_code: int | None
     wall_ms: int
+    gpu_ms: int
     stdout: bytes
     stderr: bytes
 
@@ -98,15 +108,26 @@ class SandboxRunner:
     """See :class:`prover_node.runner.base.Runner`; made by :meth:`start`."""
 
     name = "sandbox"
-    gpus = 0
 
-    def __init__(self, node_id: str, state_dir: Path, bubblewrap: Bubblewrap) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        state_dir: Path,
+        bubblewrap: Bubblewrap,
+        *,
+        gpus: tuple[Gpu, ...],
+        driver: Driver | None,
+        image_bytes: int,
+    ) -> None:
         self._node_id = node_id
         self._bubblewrap = bubblewrap
+        self._driver = driver
+        self.gpu_obstacle = gpu_driver.NO_DRIVER if gpus and driver is None else ""
+        self._gpus = GpuPool(() if self.gpu_obstacle else gpus)
         self._privileged = os.geteuid() == 0
         self._hierarchy = cgroup.detect()
         self._scopes: UserScopes | None = None
-        self._images = ImageStore(state_dir / "images")
+        self._images = ImageStore(state_dir / "images", max_bytes=image_bytes)
         # As root, the sandboxed user has to reach the mounts, whatever lies above the state directory.
         self._home = _RUNTIME_ROOT / node_id if self._privileged else state_dir / "sandboxes"
         self._home.mkdir(parents=True, exist_ok=True)
@@ -116,10 +137,21 @@ class SandboxRunner:
         self._active: dict[str, _Running] = {}
 
     @classmethod
-    async def start(cls, node_id: str, state_dir: Path, *, bwrap: Path | None = None) -> SandboxRunner:
+    async def start(
+        cls,
+        node_id: str,
+        state_dir: Path,
+        *,
+        bwrap: Path | None = None,
+        gpus: tuple[Gpu, ...] | None = None,
+        driver: Driver | None = None,
+        image_bytes: int = IMAGE_BYTES,
+    ) -> SandboxRunner:
         """A runner that has shown that it works here, with ``bwrap`` or the one on PATH.
 
-        :class:`RunnerError` says why it doesn't.
+        ``gpus`` are those to hand out, by default all of this machine, and ``driver`` is by default what the
+        machine's linker finds. Unpacked images take ``image_bytes`` at most. :class:`RunnerError` says why it
+        doesn't work.
         """
         bubblewrap = await asyncio.to_thread(Bubblewrap.find, bwrap)
         for tool in ("setpriv", "prlimit"):
@@ -130,11 +162,19 @@ class SandboxRunner:
                 "the sandbox runner may not mount file systems although it runs as root: "
                 "run it as an ordinary user, or with CAP_SYS_ADMIN"
             )
-        runner = cls(node_id, state_dir, bubblewrap)
+        gpus = discover() if gpus is None else gpus
+        if gpus and driver is None:
+            driver = await asyncio.to_thread(Driver.find)
+        runner = cls(node_id, state_dir, bubblewrap, gpus=gpus, driver=driver, image_bytes=image_bytes)
         await runner._probe()
         if not runner._privileged:
             runner._scopes = await UserScopes.detect()
         return runner
+
+    @property
+    def gpus(self) -> int:
+        """See :attr:`Runner.gpus`."""
+        return self._gpus.total
 
     def unenforced(self) -> tuple[str, ...]:
         """See :meth:`Runner.unenforced`."""
@@ -159,9 +199,11 @@ class SandboxRunner:
         """See :meth:`Runner.run`."""
         if job.id in self._active:
             return failed(Reason.RUNNER_ERROR, f"a job {job.id} is already running")
-        if job.limits.gpus:
-            return failed(Reason.RUNNER_ERROR, "the sandbox runner gives no GPUs; use the docker runner for them")
-        run = self._active[job.id] = _Running(job, self._home / job.id, on_start)
+        gpus = self._gpus.take(job.limits.gpus)
+        if gpus is None:
+            return failed(Reason.RUNNER_ERROR, too_few_gpus(job.limits.gpus, self))
+        run = self._active[job.id] = _Running(job, self._home / job.id, on_start, gpus)
+        deadline = call_at_deadline(job, run.stop)
         try:
             image = await asyncio.shield(run.load(self._images))
             if run.stopped is not None:
@@ -173,6 +215,7 @@ class SandboxRunner:
         except OSError as error:
             return failed(Reason.RUNNER_ERROR, f"the sandbox can't be prepared: {error}")
         finally:
+            deadline.cancel()
             await asyncio.shield(asyncio.create_task(self._release(run)))
 
     async def prepare(self, image: Path, image_sha256: str) -> None:
@@ -184,8 +227,22 @@ class SandboxRunner:
 
         try:
             await asyncio.to_thread(unpack)
-        except ImageError as error:
+        except (ImageError, OSError) as error:
             raise RunnerError(str(error)) from error
+
+    def keep_images(self, sha256s: Collection[str]) -> None:
+        """See :meth:`Runner.keep_images`."""
+        self._images.keep(sha256s)
+
+    def survivors(self) -> Mapping[str, str]:
+        """None: a sandbox dies with the process that started it. See :meth:`Runner.survivors`."""
+        return {}
+
+    async def discard_survivors(self, works: Collection[str]) -> None:
+        """There are none. See :meth:`Runner.discard_survivors`."""
+
+    def leave_running(self) -> None:
+        """Not possible here. See :meth:`Runner.leave_running`."""
 
     async def cancel(self, job_id: str) -> None:
         """See :meth:`Runner.cancel`."""
@@ -251,10 +308,10 @@ class SandboxRunner:
             os.chown(run.home, 0, CONTAINER_UID)
             run.home.chmod(0o710)
         if job.output_dir is not None:
-            run.stage = OutputStage(run.home, job.limits, own_file_system=self._privileged)
+            run.stage = OutputStage.make(run.home, job.limits, own_file_system=self._privileged)
         if self._hierarchy is not None:
             run.group = self._hierarchy.create(self._node_id, job.id)
-            run.group.limit(job.limits, extra_pids=OWN_PROCESSES)
+            run.group.limit(job.limits, extra_pids=OWN_PROCESSES, devices=gpu_driver.device_files(run.gpus))
         elif self._scopes is not None:
             run.scope = self._scopes.job(self._node_id, job.id, job.limits, extra_pids=OWN_PROCESSES)
         return Directories(
@@ -284,11 +341,12 @@ class SandboxRunner:
             command = self._bubblewrap.arguments(
                 directories,
                 tmp_bytes=limits.tmp_bytes,
-                environment=image.config.environment(run.job.env),
+                environment=gpu_driver.environment(run.gpus, image.config.environment(run.job.env)),
                 working_dir=image.config.working_dir,
                 status_fd=status_write,
                 seccomp_fd=seccomp,
                 argv=argv,
+                devices=gpu_driver.arguments(run.gpus, self._driver),
             )
             started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
@@ -328,6 +386,8 @@ class SandboxRunner:
         meter = None
         if run.stage is not None and not self._privileged:
             meter = asyncio.create_task(_bound_output(run, run.stage))
+        watch = GpuWatch(run.gpus)
+        watching = asyncio.create_task(watch.follow(run.fail))
         try:
             exit_code, *_ = await asyncio.gather(
                 _read_status(status_read, run),
@@ -339,8 +399,10 @@ class SandboxRunner:
             timer.cancel()
             if meter is not None:
                 meter.cancel()
+            watching.cancel()
+            await asyncio.wait([watching])
         wall_ms = int((time.monotonic() - started) * 1000)
-        return _Ended(exit_code, wall_ms, stdout.value(), stderr.value())
+        return _Ended(exit_code, wall_ms, watch.busy_ms, stdout.value(), stderr.value())
 
     async def _conclude(self, run: _Running, ended: _Ended) -> Outcome:
         measured = run.group or run.scope
@@ -359,9 +421,11 @@ class SandboxRunner:
             file_too_large=not self._privileged and ended.exit_code == _TOO_LARGE_EXIT,
             not_executable=unusable,
             error=error,
+            fault=run.fault or (lost_gpu(run.gpus) if ended.exit_code else ""),
             wall_ms=ended.wall_ms,
             cpu_ms=usage.cpu_ms,
             peak_memory_bytes=usage.peak_memory_bytes,
+            gpu_ms=ended.gpu_ms,
             stdout=ended.stdout,
             stderr=ended.stderr,
         )
@@ -379,6 +443,7 @@ class SandboxRunner:
         if run.loading is not None:
             await asyncio.gather(run.loading, return_exceptions=True)
         run.held.close()
+        self._gpus.give_back(run.gpus)
         del self._active[run.job.id]
         run.released.set()
 

@@ -19,6 +19,7 @@ from client.bundle import BundleError, BundleLimits, pack
 from prover_node.runner import bwrap as bwrap_module, cgroup
 from prover_node.runner.base import CPU_WEIGHT, NICENESS, Job, Limits, Outcome, Reason, Runner, RunnerError
 from prover_node.runner.docker import DockerRunner
+from prover_node.runner.gpus import Gpu
 from prover_node.runner.sandbox import SandboxRunner
 from tests.support.behave_program import build_behave
 from tests.support.doomed_node import start_runner
@@ -451,20 +452,23 @@ async def test_gpus_that_are_not_there_are_a_clear_error(runner: Runner, job: Jo
 
 
 async def test_an_engine_without_gpu_support_is_named(docker_engine: Engine, job: Job, tmp_path: Path) -> None:
-    runner = await DockerRunner.start("test", tmp_path / "state", url=docker_engine.url, gpu_ids=("0",))
+    (tmp_path / "nvidia0").touch()
+    gpu = Gpu(0, devices=tmp_path)
+    runner = await DockerRunner.start("test", tmp_path / "state", url=docker_engine.url, gpus=(gpu,))
     outcome = await runner.run(doing(job, "ok", gpus=1))
     await runner.close()
-    if outcome.reason is Reason.EXITED:
+    if not runner.gpu_obstacle:
         pytest.skip("this engine can give GPUs")
-    assert outcome.reason is Reason.RUNNER_ERROR
-    assert "NVIDIA container toolkit" in outcome.detail
+    assert (runner.gpus, outcome.reason) == (0, Reason.RUNNER_ERROR)
+    assert outcome.detail == runner.gpu_obstacle
+    assert "install the NVIDIA container toolkit" in outcome.detail
 
 
 async def test_a_tag_cannot_put_another_image_in_the_place(docker_engine: Engine, job: Job, tmp_path: Path) -> None:
     runner = await DockerRunner.start("test", tmp_path / "state", url=docker_engine.url)
     assert (await runner.run(replace(job, command=()))).exit_code == 0
     client = docker.APIClient(docker_engine.url)
-    client.tag("proofmill-probe", "proofmill-program", job.image_sha256, force=True)
+    client.tag("proofmill-probe", "proofmill-program-test", job.image_sha256, force=True)
     client.close()
     (tmp_path / "second").mkdir()
     again = replace(job, id="second", output_dir=tmp_path / "second")

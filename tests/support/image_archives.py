@@ -73,6 +73,20 @@ def docker_archive(path: Path, layers: Sequence[bytes], config: bytes, *, compre
     return write(path, tar([*members, *(file(name, data) for name, data in zip(names, stored, strict=True))]))
 
 
+def huge_archive(path: Path, size: int, settings: Mapping[str, object]) -> str:
+    """Write a docker-archive whose one layer is ``size`` bytes of nothing, as a file with a hole; no sha256."""
+    config = image_config([b""], settings)
+    manifest = json.dumps([{"Config": "config.json", "Layers": ["layer.tar"]}]).encode()
+    layer = tarfile.TarInfo("layer.tar")
+    layer.size = size
+    with path.open("wb") as out:
+        for info, content in (file("config.json", config), file("manifest.json", manifest)):
+            out.write(info.tobuf() + content + bytes(-len(content) % tarfile.BLOCKSIZE))
+        out.write(layer.tobuf(tarfile.GNU_FORMAT))
+        out.truncate(out.tell() + size + 2 * tarfile.BLOCKSIZE)
+    return "0" * 64
+
+
 def oci_layout(path: Path, layers: Sequence[bytes], config: bytes, *, compress: bool = False) -> str:
     """Write an OCI image layout; the archive's sha256."""
     stored = [gzip.compress(layer, mtime=0) if compress else layer for layer in layers]

@@ -15,6 +15,7 @@ from typing import cast
 from prover_node import start
 from prover_node.home import Home
 from prover_node.runner.base import Job, Outcome, Reason, Runner
+from prover_node.runner.image_store import IMAGE_BYTES
 
 
 class LyingRunner:
@@ -46,8 +47,10 @@ def main() -> None:
 
     honest = start.open_runner
 
-    async def open_lying_runner(kind: str, node_id: str, state: Path) -> start.OpenRunner:
-        opened = await honest(kind, node_id, state)
+    async def open_lying_runner(
+        kind: str, node_id: str, state: Path, *, image_bytes: int = IMAGE_BYTES
+    ) -> start.OpenRunner:
+        opened = await honest(kind, node_id, state, image_bytes=image_bytes)
         return opened._replace(runner=cast("Runner", LyingRunner(opened.runner, lie)))
 
     # The one thing that is not the real daemon's.

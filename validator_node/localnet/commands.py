@@ -55,6 +55,8 @@ def prover_init_command(layout: Layout, plan: Plan, index: int, operator: str, r
     command += ["--listen", f"{LOOPBACK}:{plan.prover_port(index)}", "--endpoint", plan.prover_url(index)]
     command += ["--cpu", f"{resources.cpu_millis}m", "--memory", f"{resources.memory_bytes >> 20}MiB"]
     # All addresses are on loopback; and whoever starts a localnet runs programs of their own choice in it.
+    # And whoever stops it wants nothing to go on.
+    command += ["--no-leave-running"]
     return [*command, "--runner", plan.runner, "--allow-private-urls", "--allow-unenforced"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -27,6 +28,7 @@ class World:
     program_id: bytes = b"p" * 32
     reachable: bool = True
     prepared: list[str] = field(default_factory=list)
+    kept: Collection[str] = ()
     fetched: list[str] = field(default_factory=list)
 
     async def params(self) -> Params:
@@ -47,6 +49,9 @@ class World:
         assert self.store.has(image.name)
         self.prepared.append(image_sha256)
 
+    def keep_images(self, sha256s: Collection[str]) -> None:
+        self.kept = sha256s
+
     def capacity_program(self) -> CapacityProgram:
         return CapacityProgram(cast(ChainLink, self), self.store, cast(Fetcher, self), cast(Runner, self), 1.0)
 
@@ -66,6 +71,7 @@ async def test_both_images_are_fetched_and_made_ready_once(world: World) -> None
     await program.prepare()
     assert len(world.fetched) == 2
     assert world.prepared == world.fetched
+    assert sorted(world.kept) == sorted(world.prepared)
 
 
 async def test_a_chain_without_tests_needs_nothing(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class WeakRunner:
 
     name: str = "sandbox"
     gpus: int = 0
+    gpu_obstacle: str = ""
     closed: bool = False
 
     def unenforced(self) -> tuple[str, ...]:
@@ -39,6 +40,18 @@ class WeakRunner:
 
     async def cleanup_orphans(self) -> list[str]:
         return []
+
+    def keep_images(self, sha256s: Collection[str]) -> None:
+        """There are none."""
+
+    def survivors(self) -> Mapping[str, str]:
+        return {}
+
+    async def discard_survivors(self, works: Collection[str]) -> None:
+        """There are none."""
+
+    def leave_running(self) -> None:
+        """Not possible."""
 
     async def close(self) -> None:
         self.closed = True

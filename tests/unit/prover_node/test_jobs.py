@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from prover_node.deadlines import Deadlines
 from prover_node.duties import ContainerSpec, FileKind, FileRef, JobKey, Resources, Role
 from prover_node.effects import Cancel, FetchFiles, Forget, Prefetch, RunJob
 from prover_node.events import Event, Fetched, Stopped
 from prover_node.experience import Experience
 from prover_node.favourites import Favourites
 from prover_node.fetcher import Fetcher
+from prover_node.inheritance import Inheritance
 from prover_node.jobs import Jobs
 from prover_node.metrics import Metrics
 from prover_node.public_http import FetchPolicy
@@ -42,6 +44,7 @@ class SlowRunner:
 
     name: str = "sandbox"
     gpus: int = 0
+    gpu_obstacle: str = ""
     started: asyncio.Event = field(default_factory=asyncio.Event)
     may_die: asyncio.Event = field(default_factory=asyncio.Event)
     alive: set[str] = field(default_factory=set)
@@ -68,6 +71,18 @@ class SlowRunner:
 
     async def cleanup_orphans(self) -> list[str]:
         return []
+
+    def keep_images(self, sha256s: Collection[str]) -> None:
+        """There are none."""
+
+    def survivors(self) -> Mapping[str, str]:
+        return {}
+
+    async def discard_survivors(self, works: Collection[str]) -> None:
+        """There are none."""
+
+    def leave_running(self) -> None:
+        """Not possible."""
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -100,6 +115,8 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
             runner=runner,
             experience=Experience(tmp_path / "experience"),
             favourites=Favourites(store, 1 << 20),
+            inheritance=Inheritance(runner, tmp_path / "work"),
+            deadlines=Deadlines(),
             metrics=Metrics(),
             report=answers.put,
             publish=lambda digest: None,

@@ -15,7 +15,6 @@ import pytest
 from prover_node.runner import bwrap
 from prover_node.runner.base import Job, Limits, RunnerError
 from prover_node.runner.bwrap import Bubblewrap
-from prover_node.runner.gpus import GpuPool, discover
 from prover_node.runner.logs import LogBuffer
 from prover_node.runner.output import OutputStage, OutputTooLarge, remove_home
 from prover_node.runner.seccomp import seccomp_filter
@@ -44,7 +43,7 @@ def test_a_long_log_ends_with_a_note(limit: int) -> None:
 def stage(tmp_path: Path, limits: Limits = LIMITS) -> tuple[OutputStage, Path]:
     (tmp_path / "copy").mkdir()
     (tmp_path / "home").mkdir()
-    return OutputStage(tmp_path / "home", limits, own_file_system=False), tmp_path / "copy"
+    return OutputStage.make(tmp_path / "home", limits, own_file_system=False), tmp_path / "copy"
 
 
 def test_outputs_are_copied_with_plain_modes(tmp_path: Path) -> None:
@@ -165,21 +164,6 @@ def test_the_filter_refuses_what_it_should_and_nothing_else() -> None:
         assert run_filter(program, 41, machine, family) == answer
     assert run_filter(program, 0x40000000, machine) == refuse | errno.EPERM
     assert run_filter(program, 0, 0x40000003) == 0x80000000
-
-
-def test_gpus_are_handed_out_once(tmp_path: Path) -> None:
-    for name in ("nvidia0", "nvidia10", "nvidia2", "nvidiactl", "nvidia-uvm"):
-        (tmp_path / name).touch()
-    ids = discover(tmp_path)
-    assert ids == ("0", "2", "10")
-    pool = GpuPool(ids)
-    first = pool.take(2)
-    assert first == ("0", "2")
-    assert pool.take(2) is None
-    assert pool.take(1) == ("10",)
-    assert pool.take(0) == ()
-    pool.give_back(first)
-    assert pool.take(2) == ("0", "2")
 
 
 @pytest.mark.parametrize("change", [{"cpu_millis": 0}, {"gpus": -1}, {"time_limit_s": -1}, {"output_inodes": 0}])

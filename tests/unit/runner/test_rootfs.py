@@ -12,8 +12,19 @@ import pytest
 
 from prover_node.runner.image_store import ImageStore
 from prover_node.runner.images import ImageError, UnpackLimits
+from prover_node.runner.mounts import can_mount, mount_tmpfs, unmount
 from prover_node.runner.rootfs import MOUNT_POINTS
-from tests.support.image_archives import Entry, directory, docker_archive, file, image_config, link, special, tar
+from tests.support.image_archives import (
+    Entry,
+    directory,
+    docker_archive,
+    file,
+    huge_archive,
+    image_config,
+    link,
+    special,
+    tar,
+)
 
 
 @pytest.fixture
@@ -211,12 +222,17 @@ def test_what_a_crash_left_is_removed(store: ImageStore, tmp_path: Path) -> None
         assert not stale.exists()
 
 
-def test_images_that_nobody_uses_make_room_the_oldest_first(tmp_path: Path) -> None:
-    store = ImageStore(tmp_path / "images", max_bytes=250)
-    kept = {}
+def two_and_a_half_images(tmp_path: Path) -> tuple[ImageStore, dict[str, str]]:
+    """A store with room for so many of the four images, and the hashes of these by their names."""
+    hashes = {}
     for name in "abcd":
         layer = tar([file(name, bytes(100))])
-        kept[name] = docker_archive(tmp_path / f"{name}.tar", [layer], image_config([layer], {}))
+        hashes[name] = docker_archive(tmp_path / f"{name}.tar", [layer], image_config([layer], {}))
+    return ImageStore(tmp_path / "images", max_bytes=5 * (100 + 4096) // 2), hashes
+
+
+def test_images_that_nobody_uses_make_room_the_oldest_first(tmp_path: Path) -> None:
+    store, kept = two_and_a_half_images(tmp_path)
 
     def there() -> str:
         return "".join(name for name in kept if (tmp_path / "images" / kept[name]).is_dir())
@@ -231,3 +247,46 @@ def test_images_that_nobody_uses_make_room_the_oldest_first(tmp_path: Path) -> N
             assert there() == "ad"
     with store.use(tmp_path / "b.tar", kept["b"]):
         assert there() == "bd"
+
+
+def test_images_that_are_to_be_kept_make_no_room(tmp_path: Path) -> None:
+    store, hashes = two_and_a_half_images(tmp_path)
+    store.keep({hashes["a"]})
+    for age, name in enumerate("abcd"):
+        with store.use(tmp_path / f"{name}.tar", hashes[name]) as image:
+            os.utime(image.rootfs.parent, (age, age))
+    assert [name for name in "abcd" if (tmp_path / "images" / hashes[name]).is_dir()] == ["a", "d"]
+
+
+def test_an_image_larger_than_the_operators_budget_is_this_machines_fault(tmp_path: Path) -> None:
+    layer = tar([file("a", bytes(1 << 16))])
+    sha256 = docker_archive(tmp_path / "image.tar", [layer], image_config([layer], {}))
+    store = ImageStore(tmp_path / "images", max_bytes=1 << 15)
+    with (
+        pytest.raises(OSError, match=r"32768 bytes allowed: raise runner\.image_bytes"),
+        store.use(tmp_path / "image.tar", sha256),
+    ):
+        pass
+
+
+def test_a_full_disk_is_not_the_images_fault(tmp_path: Path) -> None:
+    if not can_mount():
+        pytest.skip("only root may mount a small disk")
+    layer = tar([file("a", bytes(1 << 20))])
+    sha256 = docker_archive(tmp_path / "image.tar", [layer], image_config([layer], {}))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount_tmpfs(disk, size=1 << 18, inodes=100, uid=0)
+    try:
+        with pytest.raises(OSError, match="no room to unpack"), ImageStore(disk).use(tmp_path / "image.tar", sha256):
+            pass
+    finally:
+        unmount(disk)
+
+
+def test_a_layer_that_is_larger_than_any_image_may_be_is_not_even_read(tmp_path: Path) -> None:
+    """10 GiB of nothing: reading and hashing it would take the prover's time from others."""
+    sha256 = huge_archive(tmp_path / "image.tar", 10 << 30, {})
+    store = ImageStore(tmp_path / "images", max_bytes=1 << 30)
+    with pytest.raises(OSError, match="bytes allowed"), store.use(tmp_path / "image.tar", sha256):
+        pass
