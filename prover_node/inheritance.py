@@ -45,7 +45,9 @@ class Inheritance:
             await self.forget(work)
 
     async def forget(self, work: str) -> None:
-        """Remove the working folder of a survivor that has ended."""
+        """Remove the working folder of a survivor that has been taken over and has ended; nothing else."""
+        if work in self._runner.survivors():
+            return
         folder = self._folders.pop(work, None)
         if folder is not None:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
