@@ -111,13 +111,13 @@ class MillClient(Queries):
         """The signer's."""
         return self.wallet.address
 
-    async def plan(self, message: Message, *, memo: str = "") -> TxPlan:
+    async def plan(self, *messages: Message, memo: str = "") -> TxPlan:
         """Simulates a transaction and prices it, without sending it."""
-        return await self.wallet.plan([message], memo=memo)
+        return await self.wallet.plan(messages, memo=memo)
 
-    async def submit(self, message: Message, *, memo: str = "") -> TxOutcome:
-        """Sends any message and waits until it is in a block."""
-        return await self.wallet.send([message], memo=memo)
+    async def submit(self, *messages: Message, memo: str = "") -> TxOutcome:
+        """Sends any messages in one transaction and waits until it is in a block."""
+        return await self.wallet.send(messages, memo=memo)
 
     async def send(self, recipient: str, umill: int, *, memo: str = "") -> TxOutcome:
         return await self.submit(messages.send(self.address, recipient, umill), memo=memo)

@@ -31,6 +31,7 @@ from prover_node.detection import detected_cpu_millis, detected_memory_bytes
 from prover_node.home import Home
 from prover_node.list_cli import list_
 from prover_node.operator_cli import leave, top_up, update
+from prover_node.rotation_cli import rotate_key
 from prover_node.settings import (
     ChainSettings,
     FetchSettings,
@@ -196,7 +197,7 @@ def start(home: Path, *, allow_unenforced: bool, log_file: Path | None, auto_ret
     run_node(place, settings, log_file)
 
 
-for command in (list_, status, duties, update, top_up, leave, unjail, benchmark):
+for command in (list_, status, duties, update, rotate_key, top_up, leave, unjail, benchmark):
     group.add_command(command)
 
 

@@ -71,15 +71,9 @@ class Operator:
 
     def send(self, build: Callable[[MillClient], Any], describe: Callable[[], list[Detail]] | None = None) -> None:
         """Send (or only show) the message that ``build`` makes, signed by the operator's key and no other."""
-        operator = self.settings.chain.operator
 
         async def checked(client: MillClient) -> Message:
-            if client.address != operator:
-                raise InvalidInput(
-                    f"the configuration names the operator {operator}, but --from is {client.address}: "
-                    "use the operator's key"
-                )
-            await client.rpc.require_chain(self.settings.chain.id)
+            await self.check(client)
             message: Message = await build(client)
             return message
 
@@ -87,8 +81,24 @@ class Operator:
             self.client,
             self.sender,
             checked,
-            lambda _: [Detail("operator", operator, "operator", operator), *(describe() if describe else [])],
+            lambda _: [self.detail, *(describe() if describe else [])],
         )
+
+    async def check(self, client: MillClient) -> None:
+        """InvalidInput unless ``client`` has the operator's key, WrongChain unless it is on the prover's chain."""
+        operator = self.settings.chain.operator
+        if client.address != operator:
+            raise InvalidInput(
+                f"the configuration names the operator {operator}, but --from is {client.address}: "
+                "use the operator's key"
+            )
+        await client.rpc.require_chain(self.settings.chain.id)
+
+    @property
+    def detail(self) -> Detail:
+        """Whose transaction it is."""
+        operator = self.settings.chain.operator
+        return Detail("operator", operator, "operator", operator)
 
 
 def operator_options(command: Command) -> Command:

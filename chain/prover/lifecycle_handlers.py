@@ -183,7 +183,7 @@ def _check_test_is_not_too_soon(context: Context, prover: Prover) -> None:
 
 def _require_staying(kv: KV, text: str) -> tuple[bytes, Prover]:
     operator, prover = _require_member(kv, text)
-    if prover.status in _LEFT:
+    if prover.status == PROVER_STATUS_EXITING:
         raise WRONG_STATUS.error("the prover is leaving: register it anew once its bond is returned")
     return operator, prover
 
@@ -194,5 +194,5 @@ def _require_member(kv: KV, text: str) -> tuple[bytes, Prover]:
     if prover is None:
         raise PROVER_NOT_FOUND.error(f"{text} is not the operator of a prover: register it first")
     if prover.status == PROVER_STATUS_EXITED:
-        raise WRONG_STATUS.error("the prover has left: register it anew")
+        raise WRONG_STATUS.error("the prover has left, and its bond is returned: register it anew")
     return operator, prover

@@ -80,7 +80,7 @@ def send_transaction(
     async def work(client: MillClient) -> None:
         message = await build(client)
         if sender.dry_run:
-            await show_plan(settings, client, message, memo)
+            await show_plan(settings, client, message, memo=memo)
             return
         outcome = await client.submit(message, memo=memo)
         print_outcome(settings, outcome, describe(outcome))
@@ -88,9 +88,9 @@ def send_transaction(
     sending(settings, sender, work)
 
 
-async def show_plan(settings: Settings, client: MillClient, message: Message, memo: str = "") -> None:
+async def show_plan(settings: Settings, client: MillClient, *messages: Message, memo: str = "") -> None:
     """Simulates and prices a transaction, and prints it instead of sending it."""
-    _print_plan(settings, await client.plan(message, memo=memo))
+    _print_plan(settings, await client.plan(*messages, memo=memo))
 
 
 def _print_plan(settings: Settings, plan: TxPlan) -> None:

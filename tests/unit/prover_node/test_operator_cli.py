@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from proofmill.prover.v1.tx_pb2 import MsgUpdateProver
 
+from chain import schema
+from chain.address import decode_address
 from client.cli.main import run
 from client.keys.keystore import KeyStore
 from client.keys.private_key import PrivateKey
@@ -127,7 +130,9 @@ def test_leaving_is_shown_with_when_the_bond_comes_back(failed: Cli) -> None:
     assert failed.json("status")["chain"]["status"] == "EXITING"
     assert "its bond is returned once the cooldown after its last duty is over" in failed("status")
     assert "bond returned  2023-11-15 " in failed("status")
-    assert "the prover is leaving or has left" in failed.operator("top-up", "1mill", code=4)
+    assert "the prover is leaving: register it anew once its bond is returned" in failed.operator(
+        "top-up", "1mill", code=4
+    )
 
 
 @pytest.mark.parametrize("arguments", [("update", "--cpu", "1"), ("top-up", "1mill"), ("exit",)])
@@ -263,3 +268,45 @@ def test_a_benchmark_of_a_chains_program_that_cannot_be_had_says_so(cli: Cli) ->
     config.write_text(text.replace("patience_s = 20", "patience_s = 0"))
     told = cli("benchmark", code=1)
     assert "the chain's capacity program can't be had" in told
+
+
+def test_rotate_key_gives_the_prover_another_node_key(joining: Cli) -> None:
+    home, old = joining.home, joining.home.node_key()
+    before = {path.name: path.read_bytes() for path in home.root.iterdir() if path.is_file()}
+    assert "Nothing was sent" in joining.operator("rotate-key", "--dry-run")
+    assert {path.name: path.read_bytes() for path in home.root.iterdir() if path.is_file()} == before
+
+    told = json.loads(joining.operator("rotate-key", "--fund", "2mill", "-o", "json"))
+    new = home.node_key()
+    assert (told["node"], told["old_node"]) == (new.address, old.address)
+    assert new.address != old.address
+    assert [key.address for key in home.retired_keys()] == [old.address]
+    assert joining.json("status")["prover"]["node"] == new.address
+    with joining.server.node.lock:
+        values = joining.network.values
+    held = schema.ACCOUNTS.require(values, decode_address(new.address)).umill
+    assert held == 2 * MILL + told["swept_umill"]
+    assert told["swept_umill"] > 0
+
+
+def test_a_rotation_that_was_cut_short_is_finished_without_another(joining: Cli) -> None:
+    """Killed after the transaction, before the key was put in its place."""
+    new = joining.home.prepare_key()
+    message = MsgUpdateProver(operator=ALICE.address, node=new.address)
+    with joining.server.node.lock:
+        joining.network.send(ALICE, message)
+        joining.server.node.commit()
+    joining.operator("rotate-key")
+    assert joining.home.node_key().address == new.address
+    assert joining.json("status")["problems"] == []
+
+
+def test_only_the_operator_rotates(joining: Cli) -> None:
+    KeyStore(joining.keys / "keys").add("bob", secret(BOB), None)
+    assert "use the operator's key" in joining.operator("rotate-key", "--from", "bob", code=1)
+    assert joining.home.node_key().address == BOB.address
+
+
+def test_a_prover_that_is_not_registered_has_nothing_to_rotate(cli: Cli) -> None:
+    assert "register it first" in cli.operator("rotate-key", code=1)
+    assert not cli.home.next_key.exists()
