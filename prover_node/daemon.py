@@ -20,6 +20,7 @@ from prover_node.capacity_program import CapacityProgram
 from prover_node.chain_link import ChainLink
 from prover_node.chores import check_registration, collect_garbage
 from prover_node.chronicle import Chronicle
+from prover_node.clock import ClockCheck
 from prover_node.deadlines import Deadlines
 from prover_node.duties import ProofRecord, Resources, Usage
 from prover_node.effects import (
@@ -115,7 +116,8 @@ class Daemon:
         )
         self._link = ChainLink(chain.nodes, chain.id, chain.operator, key)
         self._chronicle = Chronicle(Incidents(home.incidents), self._metrics, self._link)
-        self._watcher = Watcher(self._link, self._queue.put)
+        self._clock = ClockCheck()
+        self._watcher = Watcher(self._link, self._queue.put, self._clock)
         self._submitter = Submitter(
             self._link, key.address, settings.http.endpoints, self._queue.put, self._chronicle.rejection
         )
