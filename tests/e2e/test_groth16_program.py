@@ -1,4 +1,4 @@
-"""The reference program under the container contract, on every runner; and its archives in a real engine."""
+"""The reference program, in Groth16 and in PLONK, under the container contract, on every runner; and its archives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from prover_node.runner.sandbox import SandboxRunner
 from tests.support.engine import Engine
 from tests.support.groth16 import SOURCES, Groth16, build_groth16, read_public, write_public
 
-PROOF_BYTES = 164
+PROOF_BYTES = {"groth16-mimc": 164, "plonk-mimc": 520}
+CONSTRAINTS = {"groth16-mimc": 16501, "plonk-mimc": 22051}
 LIMITS = Limits(
     cpu_millis=2000,
     memory_bytes=256 << 20,
@@ -33,9 +34,9 @@ LIMITS = Limits(
 )
 
 
-@pytest.fixture(scope="module")
-def groth16(tmp_path_factory: pytest.TempPathFactory) -> Groth16:
-    return build_groth16(tmp_path_factory.mktemp("groth16"))
+@pytest.fixture(scope="module", params=["program.yaml", "plonk.yaml"], ids=["groth16", "plonk"])
+def groth16(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Groth16:
+    return build_groth16(tmp_path_factory.mktemp("groth16"), manifest=request.param)
 
 
 @pytest.fixture(params=["docker", "sandbox"])
@@ -111,10 +112,10 @@ def assert_exited(outcome: Outcome, code: int, message: str) -> None:
     assert message in (outcome.stdout + outcome.stderr).decode()
 
 
-async def test_a_proof_is_made_and_is_valid(bench: Bench) -> None:
-    assert_exited(await bench.prove(), 0, "50 rounds, 16501 constraints")
+async def test_a_proof_is_made_and_is_valid(bench: Bench, groth16: Groth16) -> None:
+    assert_exited(await bench.prove(), 0, f"50 rounds, {CONSTRAINTS[groth16.program.name]} constraints")
     assert [path.name for path in bench.proof.iterdir()] == ["proof.bin"]
-    assert (bench.proof / "proof.bin").stat().st_size == PROOF_BYTES
+    assert (bench.proof / "proof.bin").stat().st_size == PROOF_BYTES[groth16.program.name]
     assert_exited(await bench.verify(), 0, "the proof is valid")
 
 
@@ -129,10 +130,21 @@ async def test_a_proof_of_another_statement_is_invalid(bench: Bench, groth16: Gr
     await bench.prove()
     bench.inputs = groth16.make_inputs(tmp_path / "other", seed="other")
 
-    assert_exited(await bench.verify(), 1, "invalid: pairing doesn't match")
+    assert_exited(await bench.verify(), 1, "verifier: invalid:")
 
 
-@pytest.mark.parametrize("content", [b"", b"garbage", b"\0" * PROOF_BYTES, b"\xff" * 100_000])
+async def test_a_proof_of_the_other_system_is_invalid(
+    bench: Bench, groth16: Groth16, runner: Runner, tmp_path: Path
+) -> None:
+    other = "program.yaml" if groth16.program.name == "plonk-mimc" else "plonk.yaml"
+    prover = Bench(runner, build_groth16(tmp_path / "other", manifest=other), tmp_path / "of-the-other")
+    assert_exited(await prover.prove(), 0, "proved in")
+    bench.proof = prover.proof
+
+    assert_exited(await bench.verify(), 1, "verifier: invalid:")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\0" * 164, b"\0" * 520, b"\xff" * 100_000])
 async def test_a_malformed_proof_is_invalid(bench: Bench, content: bytes) -> None:
     bench.write_proof(content)
 
@@ -194,7 +206,8 @@ def test_two_builds_in_different_places_are_the_same_bytes(groth16: Groth16, tmp
     moved = tmp_path / "somewhere" / "else"
     shutil.copytree(SOURCES, moved)
 
-    again = build(moved, tmp_path / "out", cache_dir=tmp_path / "empty-cache")
+    manifest = "program.yaml" if groth16.program.name == "groth16-mimc" else "plonk.yaml"
+    again = build(moved / manifest, tmp_path / "out", cache_dir=tmp_path / "empty-cache")
 
     assert not again.cached
     assert again.program == groth16.program

@@ -37,9 +37,12 @@ class Groth16:
         return directory
 
 
-def build_groth16(directory: Path, *, rounds: int = 50) -> Groth16:
-    """Build the program for `rounds` rounds into `directory`; about 30 s the first time on a machine, then 20 ms."""
-    return Groth16(directory, build(SOURCES, directory, {"rounds": str(rounds)}).program)
+def build_groth16(directory: Path, *, rounds: int = 50, manifest: str = "program.yaml") -> Groth16:
+    """Build the program for `rounds` rounds into `directory`; about 30 s the first time on a machine, then 20 ms.
+
+    `manifest`: plonk.yaml for the same statement in PLONK.
+    """
+    return Groth16(directory, build(SOURCES / manifest, directory, {"rounds": str(rounds)}).program)
 
 
 def read_public(directory: Path) -> dict[str, object]:

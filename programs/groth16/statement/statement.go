@@ -23,7 +23,7 @@ const (
 	ProofFile   = "proof.bin"
 
 	KeysFile         = "keys.json"
-	CircuitFile      = "circuit.r1cs"
+	CircuitFile      = "circuit.bin"
 	ProvingKeyFile   = "demo_proving.key"
 	VerifyingKeyFile = "demo_verifying.key"
 )
