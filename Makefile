@@ -36,7 +36,7 @@ demo: setup
 	@$(PY) scripts/demo.py
 
 test: setup
-	@$(PY) scripts/tools.py ensure --optional dockerd node registry rust
+	@$(PY) scripts/tools.py ensure --optional dockerd node registry rust s3
 	$(PY) -m pytest $(ARGS)
 
 check: protos

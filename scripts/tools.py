@@ -29,6 +29,8 @@ BIN = TOOLS / "bin"
 COMETBFT_MODULE = "github.com/cometbft/cometbft"
 COMETBFT_VERSION = "v0.40.0"
 COMETBFT_CALLS_ITSELF = ("0.39.0", "0.40.0")  # the released v0.40.0 still prints the number of the line before
+VERSITYGW_MODULE = "github.com/versity/versitygw"
+VERSITYGW_VERSION = "v1.0.14"
 GO_MINIMUM = (1, 25)  # CometBFT v0.40.0's go.mod
 NODE_MINIMUM = (20, 0)
 RUST_VERSION = "1.95.0"  # as in the programs' manifests
@@ -255,6 +257,27 @@ def ensure_cometbft() -> Path:
     return link(TOOLS / "cometbft" / "cometbft")
 
 
+# --- an S3 server ----------------------------------------------------------------------------------------------------
+
+
+def ensure_s3() -> Path:
+    """versitygw, an S3 server over a folder, for the tests: the machine's, or one built by `go install`."""
+    machine = on_path("versitygw")
+    if machine:
+        return machine
+    binary = BIN / "versitygw"
+    if binary.is_file():
+        return binary
+    go = ensure_go()
+    with fresh_directory("versitygw") as scratch, step(f"building versitygw {VERSITYGW_VERSION} with {go} (a minute)"):
+        run(
+            [go, "install", f"{VERSITYGW_MODULE}/cmd/versitygw@{VERSITYGW_VERSION}"],
+            env={"GOBIN": str(scratch), "GOFLAGS": "", "CGO_ENABLED": "0"},
+            cwd=scratch,
+        )
+    return link(TOOLS / "versitygw" / "versitygw")
+
+
 # --- from Debian -----------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +367,7 @@ ENSURE: Mapping[str, Callable[[], Path]] = MappingProxyType(
         "leveldb": ensure_leveldb,
         "node": ensure_node,
         "registry": ensure_registry,
+        "s3": ensure_s3,
         "rust": ensure_rust,
     }
 )
