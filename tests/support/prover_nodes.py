@@ -50,7 +50,7 @@ class ProverNodes:
     """``count`` daemons, and ``rogues`` more provers on chain whose keys the test itself uses; those have 8 cores.
 
     Containers run in the sandbox, or in the Docker engine at ``docker_url``. Windows are an hour of block time by
-    default, so that no slow machine makes a prover miss one.
+    default, so that no slow machine makes a prover miss one. ``configure`` changes the daemons' settings.
     Use as a context manager.
     """
 
@@ -63,11 +63,13 @@ class ProverNodes:
         commit_window_ms: int = HOUR_MS,
         docker_url: str | None = None,
         auto_retest: bool = False,
+        configure: Callable[[Settings], Settings] = lambda settings: settings,
     ) -> None:
         self.root = root
         self.count = count
         self._docker_url = docker_url
         self._auto_retest = auto_retest
+        self._configure = configure
         self.ports = [_free_port() for _ in range(count + rogues)]
         params = default_params()
         params.accept_window_blocks = 1000
@@ -206,7 +208,9 @@ class ProverNodes:
             log=LogSettings(format="json"),
             auto_retest=self._auto_retest,
         )
-        self.home(index).create(settings, PrivateKey(hashlib.sha256(node_key(index).name.encode()).digest()))
+        self.home(index).create(
+            self._configure(settings), PrivateKey(hashlib.sha256(node_key(index).name.encode()).digest())
+        )
 
     def _errors(self, index: int) -> Path:
         return self.root / f"prover{index}.stderr"
