@@ -117,7 +117,7 @@ def test_gpus_are_not_met_by_the_processor(bwrap: Path, capacity: Capacity, tmp_
     )
 
     assert (code, result["prover"]["reason"]) == (5, "time limit")
-    assert "no GPU kernel is in this image yet" in result["prover"]["stderr"]
+    assert "no GPU kernel is in this image:" in result["prover"]["stderr"]
 
 
 def test_a_proof_of_another_challenge_is_invalid(made: Made, capacity: Capacity, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"math"
 	"math/bits"
 	"slices"
@@ -26,7 +27,23 @@ var (
 
 func mustProve(t *testing.T, size Size) []byte {
 	t.Helper()
-	proof, _, err := Prove(seed, size, func(string) {})
+	proof, _, err := Prove(seed, size, nil, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proof
+}
+
+func mustCommit(t *testing.T, tree *tree) {
+	t.Helper()
+	if err := tree.commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustAssemble(t *testing.T, size Size, lanes, gpus *tree) []byte {
+	t.Helper()
+	proof, err := assemble(seed, size, lanes, gpus)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,9 +160,9 @@ func TestASkippedSegmentIsCaughtIfDrawn(t *testing.T) {
 			}
 			return honest(index, before)
 		}
-		lanes.commit()
+		mustCommit(t, lanes)
 		segments, _ := draw(seed, small, lanes.root, hash{})
-		err := Verify(seed, small, assemble(seed, small, lanes, gpuTree(seed, small)))
+		err := Verify(seed, small, mustAssemble(t, small, lanes, gpuTree(seed, small)))
 		if drawn := slices.Contains(segments, skipped); drawn != (err != nil) {
 			t.Errorf("segment %d skipped, drawn: %v, but the verdict is %v", skipped, drawn, err)
 		} else if drawn {
@@ -173,8 +190,8 @@ func TestSkippingAFraction(t *testing.T) {
 			}
 			return honest(index, before)
 		}
-		lanes.commit()
-		if Verify(seed, small, assemble(seed, small, lanes, gpuTree(seed, small))) == nil {
+		mustCommit(t, lanes)
+		if Verify(seed, small, mustAssemble(t, small, lanes, gpuTree(seed, small))) == nil {
 			survived++
 		}
 	}
@@ -188,13 +205,13 @@ func TestAFalsePadIsCaught(t *testing.T) {
 	pads := filled(small)
 	pads[1] = pad{}
 	lanes := laneTree(seed, small, pads)
-	lanes.commit()
-	expectInvalid(t, small, assemble(seed, small, lanes, gpuTree(seed, small)), "was not computed")
+	mustCommit(t, lanes)
+	expectInvalid(t, small, mustAssemble(t, small, lanes, gpuTree(seed, small)), "was not computed")
 }
 
 func TestASkippedGPULeafIsCaught(t *testing.T) {
 	lanes := laneTree(seed, smallWithGPU, filled(smallWithGPU))
-	lanes.commit()
+	mustCommit(t, lanes)
 	gpus := gpuTree(seed, smallWithGPU)
 	honest := gpus.next
 	gpus.next = func(index uint64, before hash) hash {
@@ -203,8 +220,8 @@ func TestASkippedGPULeafIsCaught(t *testing.T) {
 		}
 		return honest(index, before)
 	}
-	gpus.commit()
-	expectInvalid(t, smallWithGPU, assemble(seed, smallWithGPU, lanes, gpus), "of the GPUs was not computed")
+	mustCommit(t, gpus)
+	expectInvalid(t, smallWithGPU, mustAssemble(t, smallWithGPU, lanes, gpus), "of the GPUs was not computed")
 }
 
 // States from another lane, and a lane that starts elsewhere, are other work.
@@ -214,8 +231,8 @@ func TestLanesAndSegmentsAreBoundToTheirPlace(t *testing.T) {
 	honest := lanes.next
 	length := uint64(small.Segments)
 	lanes.next = func(index uint64, before hash) hash { return honest(index%length, before) }
-	lanes.commit()
-	expectInvalid(t, small, assemble(seed, small, lanes, gpuTree(seed, small)), "was not computed")
+	mustCommit(t, lanes)
+	expectInvalid(t, small, mustAssemble(t, small, lanes, gpuTree(seed, small)), "was not computed")
 }
 
 func TestADrawDependsOnBothRoots(t *testing.T) {
@@ -276,7 +293,7 @@ func TestTheLargestClaim(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	proof, _, err := Prove(seed, smallWithGPU, func(string) {})
+	proof, _, err := Prove(seed, smallWithGPU, nil, func(string) {})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -314,7 +331,7 @@ func BenchmarkGPULeaf(b *testing.B) {
 // What the verifier does for any claim, but for the paths in the trees.
 func BenchmarkVerify(b *testing.B) {
 	size := Size{Lanes: 1, Segments: segmentStep, Rounds: rounds, Pads: 8, Checks: checks, DrawHashes: drawHashes}
-	proof, _, err := Prove(seed, size, func(string) {})
+	proof, _, err := Prove(seed, size, nil, func(string) {})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -322,5 +339,56 @@ func BenchmarkVerify(b *testing.B) {
 		if err := Verify(seed, size, proof); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// elsewhere computes leaves as an accelerator, from a tree of its own.
+type elsewhere struct {
+	tree        *tree
+	roots, fail error
+	short       int
+}
+
+func (e *elsewhere) Roots() ([]hash, error) {
+	e.tree.computeChains()
+	return e.tree.levels[0][e.short:], e.roots
+}
+
+func (e *elsewhere) Leaves(chunks []uint64) ([]hash, error) {
+	var leaves []hash
+	for _, chunk := range chunks[e.short:] {
+		of := make([]hash, ChunkLeaves)
+		e.tree.chunk(int(chunk), of)
+		leaves = append(leaves, of...)
+	}
+	return leaves, e.fail
+}
+
+func TestAnAcceleratorsProofIsTheSame(t *testing.T) {
+	proof, _, err := Prove(seed, smallWithGPU, &elsewhere{tree: gpuTree(seed, smallWithGPU)}, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(proof, mustProve(t, smallWithGPU)) {
+		t.Error("another proof")
+	}
+}
+
+func TestAnAcceleratorThatFailsEndsTheWork(t *testing.T) {
+	lost := errors.New("lost")
+	for name, test := range map[string]struct {
+		accelerator elsewhere
+		problem     string
+	}{
+		"at its share":    {elsewhere{roots: lost}, "lost"},
+		"at the opening":  {elsewhere{fail: lost}, "lost"},
+		"too few results": {elsewhere{short: 1}, "2 roots of chunks were computed, not 3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.accelerator.tree = gpuTree(seed, smallWithGPU)
+			if _, _, err := Prove(seed, smallWithGPU, &test.accelerator, func(string) {}); err == nil || err.Error() != test.problem {
+				t.Errorf("the error is %v, not %q", err, test.problem)
+			}
+		})
 	}
 }

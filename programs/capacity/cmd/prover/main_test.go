@@ -30,7 +30,7 @@ func input(t *testing.T, content string) string {
 
 func TestProve(t *testing.T) {
 	output := t.TempDir()
-	if code, err := prove(input(t, claim), output, size(2)); code != exitProved {
+	if code, err := prove(input(t, claim), output, nil, size(2)); code != exitProved {
 		t.Fatalf("exit code %d: %v", code, err)
 	}
 	proof, err := os.ReadFile(filepath.Join(output, "proof.bin"))
@@ -55,7 +55,7 @@ func TestProveFails(t *testing.T) {
 		"no output":           {exitOutput, input(t, claim), filepath.Join(t.TempDir(), "absent"), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if code, err := prove(test.input, test.output, size(test.pads)); code != test.code {
+			if code, err := prove(test.input, test.output, nil, size(test.pads)); code != test.code {
 				t.Errorf("exit code %d (%v), want %d", code, err, test.code)
 			}
 		})

@@ -29,7 +29,7 @@ func directory(t *testing.T, name string, content []byte) string {
 
 func TestVerify(t *testing.T) {
 	input := directory(t, challenge.File, []byte(claim))
-	proof, _, err := work.Prove(sha256.Sum256([]byte(claim)), small(challenge.Challenge{}), func(string) {})
+	proof, _, err := work.Prove(sha256.Sum256([]byte(claim)), small(challenge.Challenge{}), nil, func(string) {})
 	if err != nil {
 		t.Fatal(err)
 	}
