@@ -158,6 +158,18 @@ class Outcome:
     gpu_ms: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What a running job has used of the processors until now, and holds: memory, and GPUs by number.
+
+    0 where the machine doesn't account for it.
+    """
+
+    cpu_ms: int
+    memory_bytes: int
+    gpus: tuple[int, ...]
+
+
 class Runner(Protocol):
     """Runs jobs under the container contract of protocol §4."""
 
@@ -186,6 +198,10 @@ class Runner(Protocol):
         ``on_start`` is called once, when the program itself has been started. Cancelling the
         awaiting asyncio task kills the container before the cancellation is passed on.
         """
+        ...
+
+    def uses(self) -> Mapping[str, Use]:
+        """What each job that runs uses now, by its id."""
         ...
 
     async def prepare(self, image: Path, image_sha256: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from prover_node.runner.base import CPU_WEIGHT, Limits
+from prover_node.runner.base import CPU_WEIGHT, Limits, Use
 
 ROOT_NAME = "proofmill"
 _PERIOD_US = 100_000
@@ -57,6 +57,19 @@ class Cgroup(Protocol):
     def usage(self) -> Usage:
         """What the job used until now."""
         ...
+
+    def memory_bytes(self) -> int:
+        """What the job holds now."""
+        ...
+
+
+def use_of(group: Cgroup | None, gpus: Iterable[int]) -> Use:
+    """What a running job uses; of processors and memory nothing is known without a group, or once it is gone."""
+    try:
+        cpu_ms, memory_bytes = (group.usage().cpu_ms, group.memory_bytes()) if group is not None else (0, 0)
+    except (OSError, ValueError):
+        cpu_ms = memory_bytes = 0
+    return Use(cpu_ms=cpu_ms, memory_bytes=memory_bytes, gpus=tuple(gpus))
 
 
 class Hierarchy(Protocol):
@@ -174,6 +187,9 @@ class _V1Group:
             out_of_memory=_table(memory / "memory.oom_control").get("oom_kill", 0) > 0,
         )
 
+    def memory_bytes(self) -> int:
+        return int((self._paths["memory"] / "memory.usage_in_bytes").read_text())
+
 
 class _V2:
     def __init__(self, mount: Path) -> None:
@@ -234,6 +250,9 @@ class _V2Group:
             peak_memory_bytes=int(peak.read_text()) if peak.exists() else 0,
             out_of_memory=_table(self._path / "memory.events").get("oom_kill", 0) > 0,
         )
+
+    def memory_bytes(self) -> int:
+        return int((self._path / "memory.current").read_text())
 
 
 def _mounts() -> dict[str, Path]:

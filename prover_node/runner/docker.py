@@ -25,6 +25,7 @@ from prover_node.runner.base import (
     Outcome,
     Reason,
     RunnerError,
+    Use,
 )
 from prover_node.runner.ending import Ending, call_at_deadline, conclude, failed
 from prover_node.runner.engine import (
@@ -78,6 +79,7 @@ class _Running:
     fault: str = ""
     stage: OutputStage | None = None
     group: cgroup.Cgroup | None = None
+    measured: Measured = field(default_factory=Measured)
     attached: Attached | None = None
     logs: tuple[LogBuffer, ...] = ()
     give_up: threading.Event = field(default_factory=threading.Event)
@@ -198,6 +200,16 @@ class DockerRunner:
         finally:
             deadline.cancel()
             await asyncio.shield(asyncio.create_task(self._release(run)))
+
+    def uses(self) -> Mapping[str, Use]:
+        return {run.job.id: self._use(run) for run in self._active.values() if run.started}
+
+    @staticmethod
+    def _use(run: _Running) -> Use:
+        gpus = tuple(gpu.number for gpu in run.gpus)
+        if run.group is not None:
+            return cgroup.use_of(run.group, gpus)
+        return Use(cpu_ms=run.measured.cpu_ms, memory_bytes=run.measured.memory_bytes, gpus=gpus)
 
     async def prepare(self, image: Path, image_sha256: str) -> None:
         """See :meth:`Runner.prepare`."""
@@ -379,9 +391,9 @@ class DockerRunner:
             await self._stop(run, run.stopped)
         elif on_start is not None:
             on_start()
-        measured, watch = Measured(), GpuWatch(run.gpus)
+        watch = GpuWatch(run.gpus)
         if run.group is None:
-            self._begin(run, self._engine.measure, run.name, measured, run.give_up)
+            self._begin(run, self._engine.measure, run.name, run.measured, run.give_up)
         left_s = max(left_s, 0)
         waiting = self._begin(run, self._engine.wait, run.name, left_s + _END_ALLOWANCE_S, run.give_up)
         watching = asyncio.create_task(watch.follow(lambda fault: self._fail(run, fault)))
@@ -395,9 +407,9 @@ class DockerRunner:
             return failed(Reason.CANCELLED, "the container goes on, for the next process of this node")
         if reading is not None:
             await asyncio.wait([reading], timeout=_STREAMS_END_S)
-        return await self._conclude(run, exit_code, measured, watch)
+        return await self._conclude(run, exit_code, watch)
 
-    async def _conclude(self, run: _Running, exit_code: int, measured: Measured, watch: GpuWatch) -> Outcome:
+    async def _conclude(self, run: _Running, exit_code: int, watch: GpuWatch) -> Outcome:
         stdout, stderr = (log.value() for log in run.logs)
         ended = await self._call(run, self._engine.ended, run.name)
         usage = run.group.usage() if run.group is not None else None
@@ -413,8 +425,8 @@ class DockerRunner:
             file_too_large=cut,
             not_executable=exec_failed[1].decode(errors="replace") if exec_failed else None,
             wall_ms=ended.wall_ms,
-            cpu_ms=usage.cpu_ms if usage is not None else measured.cpu_ms,
-            peak_memory_bytes=usage.peak_memory_bytes if usage is not None else measured.peak_memory_bytes,
+            cpu_ms=usage.cpu_ms if usage is not None else run.measured.cpu_ms,
+            peak_memory_bytes=usage.peak_memory_bytes if usage is not None else run.measured.peak_memory_bytes,
             gpu_ms=watch.busy_ms,
             stdout=stdout,
             stderr=stderr,

@@ -101,6 +101,7 @@ class Measured:
     """The engine's last measurement of a container."""
 
     cpu_ms: int = 0
+    memory_bytes: int = 0
     peak_memory_bytes: int = 0
 
 
@@ -364,6 +365,7 @@ class Engine:
             cpu = sample.get("cpu_stats", {}).get("cpu_usage", {}).get("total_usage", 0)
             seen = memory.get("max_usage") or memory.get("usage") or 0
             measured.cpu_ms = max(measured.cpu_ms, cpu // 1_000_000)
+            measured.memory_bytes = memory.get("usage") or 0
             measured.peak_memory_bytes = max(measured.peak_memory_bytes, seen)
 
     @_engine_errors

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prover_node.runner import cgroup, gpu_driver, mounts
-from prover_node.runner.base import CONTAINER_UID, NICENESS, Job, Limits, Outcome, Reason, RunnerError
+from prover_node.runner.base import CONTAINER_UID, NICENESS, Job, Limits, Outcome, Reason, RunnerError, Use
 from prover_node.runner.bwrap import OWN_PROCESSES, Bubblewrap, Directories
 from prover_node.runner.ending import Ending, call_at_deadline, conclude, failed
 from prover_node.runner.gpu_driver import Driver
@@ -217,6 +217,13 @@ class SandboxRunner:
         finally:
             deadline.cancel()
             await asyncio.shield(asyncio.create_task(self._release(run)))
+
+    def uses(self) -> Mapping[str, Use]:
+        return {
+            job_id: cgroup.use_of(run.group, (gpu.number for gpu in run.gpus))
+            for job_id, run in self._active.items()
+            if run.process is not None
+        }
 
     async def prepare(self, image: Path, image_sha256: str) -> None:
         """See :meth:`Runner.prepare`."""

@@ -354,6 +354,24 @@ async def test_cancel_kills_a_running_job(runner: Runner, job: Job) -> None:
     assert (await running).reason is Reason.CANCELLED
 
 
+async def test_what_a_running_job_uses_can_be_seen(runner: Runner, backend: Backend, job: Job) -> None:
+    assert runner.uses() == {}
+    known = accounts(backend, runner)
+    running = asyncio.create_task(runner.run(doing(job, "burn")))
+
+    def seen() -> bool:
+        use = runner.uses().get(job.id)
+        return use is not None and (not known or (use.cpu_ms > 0 and use.memory_bytes > 0))
+
+    async with asyncio.timeout(30):
+        while not seen():  # noqa: ASYNC110 - it is measured, not told
+            await asyncio.sleep(0.01)
+    assert runner.uses()[job.id].gpus == ()
+    await runner.cancel(job.id)
+    await running
+    assert runner.uses() == {}
+
+
 async def test_cancel_reaches_a_job_that_has_not_begun(runner: Runner, job: Job) -> None:
     running = asyncio.create_task(runner.run(doing(job, "sleep")))
     await asyncio.sleep(0)

@@ -13,7 +13,7 @@ from client.errors import ClientError
 from client.keys.private_key import PrivateKey
 from prover_node.daemon import Daemon, UnenforcedLimits
 from prover_node.home import Home
-from prover_node.runner.base import Job, Outcome
+from prover_node.runner.base import Job, Outcome, Use
 from prover_node.settings import ChainSettings, HttpSettings, ResourceSettings, RunnerSettings, Settings
 
 
@@ -43,6 +43,9 @@ class WeakRunner:
 
     def keep_images(self, sha256s: Collection[str]) -> None:
         """There are none."""
+
+    def uses(self) -> Mapping[str, Use]:
+        return {}
 
     def survivors(self) -> Mapping[str, str]:
         return {}

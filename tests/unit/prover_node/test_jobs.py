@@ -21,7 +21,7 @@ from prover_node.inheritance import Inheritance
 from prover_node.jobs import Jobs
 from prover_node.metrics import Metrics
 from prover_node.public_http import FetchPolicy
-from prover_node.runner.base import Job, Outcome
+from prover_node.runner.base import Job, Outcome, Use
 from prover_node.storage import BlobStore
 from prover_node.task_files import TaskFiles
 from tests.support.prover_duties import outcome
@@ -74,6 +74,9 @@ class SlowRunner:
 
     def keep_images(self, sha256s: Collection[str]) -> None:
         """There are none."""
+
+    def uses(self) -> Mapping[str, Use]:
+        return {}
 
     def survivors(self) -> Mapping[str, str]:
         return {}
