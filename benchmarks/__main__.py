@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.report import print_machine, say
 
-NAMES = ("draw", "apply_block", "bookkeeping", "latency", "throughput", "memory")
+NAMES = ("draw", "apply_block", "bookkeeping", "latency", "throughput", "memory", "capacity_gpu")
 
 
 def main() -> int:

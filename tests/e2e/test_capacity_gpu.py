@@ -9,11 +9,8 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
-import os
 import shutil
 import subprocess
-import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -21,38 +18,15 @@ import pytest
 from client.program.build import build
 from client.program.cache import cache_folder
 from client.program.cuda_toolchain import CUDA_VERSIONS, cuda_environment
-from client.program.description import BuiltProgram
 from client.program.go_toolchain import go_environment
+from client.program.manifest import load_manifest
 from tests.e2e.test_capacity_program import write_challenge
+from tests.support.capacity_gpu import CHUNK_LEAVES, SOURCES, GpuImage, build_gpu_image, driver_folder, has_gpu
 from tests.support.localnet import run_mill
 from tests.unit.program.test_capacity_vectors import VECTORS, gpu_leaf
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ROOT / "programs" / "capacity"
-SUPPORT = ROOT / "tests" / "support" / "cpu_gpu"
-CHUNK_LEAVES = 2048
+SUPPORT = Path(__file__).resolve().parents[1] / "support" / "cpu_gpu"
 SEED = hashlib.sha256(b"a seed").digest()
-
-
-@dataclass(frozen=True)
-class GpuImage:
-    """The built gpu variant, and its prover's image unpacked at `root`."""
-
-    directory: Path
-    program: BuiltProgram
-    root: Path
-
-    def python(self, libraries: Path) -> list[str]:
-        """The image's Python on this machine, with `libraries` for the driver's; needs PYTHONHOME."""
-        path = f"{libraries}:{self.root / 'usr/lib/x86_64-linux-gnu'}"
-        return [
-            *(str(self.root / "lib64/ld-linux-x86-64.so.2"), "--library-path", path),
-            *(str(self.root / "usr/bin/python3.11"), "-S", "-B"),
-        ]
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return os.environ | {"PYTHONHOME": str(self.root / "usr")}
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +36,7 @@ def cuda() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> GpuImage:
-    directory = tmp_path_factory.mktemp("capacity-gpu")
-    program = build(SOURCES / "gpu.yaml", directory).program
-    root = directory / "root"
-    with tarfile.open(directory / program.prover.file) as archive:
-        (manifest,) = json.load(archive.extractfile("manifest.json") or pytest.fail("no manifest"))
-        layer = archive.extractfile(manifest["Layers"][0])
-        assert layer
-        with tarfile.open(fileobj=layer) as files:
-            files.extractall(root, filter="data")
-    return GpuImage(directory, program, root)
+    return build_gpu_image(tmp_path_factory.mktemp("capacity-gpu"))
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +159,7 @@ def test_pycuda_can_be_imported_against_the_stub(image: GpuImage, cuda: dict[str
 
 def test_a_stub_in_the_drivers_place_is_one_sentence(image: GpuImage, cuda: dict[str, str]) -> None:
     done = subprocess.run(
-        [*image.python(Path(cuda["CUDA_LIB_DIR"])), str(image.root / "gpu/worker.py"), "1", "2048", "1", "00" * 32],
+        [*image.worker(Path(cuda["CUDA_LIB_DIR"])), "1", "2048", "1", "00" * 32],
         env=image.environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
@@ -244,22 +209,21 @@ def test_the_worker_makes_the_processors_proof_and_says_why_it_cannot(image: Gpu
 
 
 def test_a_device_makes_the_processors_proof(image: GpuImage) -> None:
-    if not Path("/dev/nvidia0").exists():
+    if not has_gpu():
         pytest.skip("not run: no GPU")
-    libraries = next(path for path in Path("/").glob("usr/lib*/**/libcuda.so.1")).parent
 
-    said = go_test_of_the_worker(image, libraries, {"CAPACITY_GPUS": "1"})
+    said = go_test_of_the_worker(image, driver_folder(), {"CAPACITY_GPUS": "1"})
 
     assert "--- PASS: TestAWorkersProofIsTheOneOfTheCPU" in said
 
 
-def go_test_of_the_worker(image: GpuImage, libraries: Path, settings: dict[str, str]) -> str:
-    environment = image.environment | go_environment("1.26.8") | settings
-    worker = [*image.python(libraries), str(image.root / "gpu/worker.py")]
+def go_test_of_the_worker(image: GpuImage, driver: Path, settings: dict[str, str]) -> str:
+    version = load_manifest(SOURCES).recipe.tools["go"]
+    worker = {"CAPACITY_GPU_WORKER": " ".join(image.worker(driver))}
+    environment = image.environment | go_environment(version) | worker | settings
     done = subprocess.run(
         [shutil.which("go", path=environment["PATH"]) or "go", "test", "-count=1", "-v", "./cmd/prover"],
-        cwd=SOURCES, env=environment | {"CAPACITY_GPU_WORKER": " ".join(worker)}, capture_output=True, text=True,
-        check=False,
+        cwd=SOURCES, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

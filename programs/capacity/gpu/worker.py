@@ -123,7 +123,7 @@ class Gpu:
         print(
             f"GPU {self.number}: {self.device.name()}, compute capability {major}.{minor}, "
             f"{self.device.total_memory() >> 20} MiB, {driver_name(self.cuda)}: "
-            f"{count * CHUNK_LEAVES} leaves in {seconds:.2f} s, {count * CHUNK_LEAVES / seconds / 1e6:.2f} M/s",
+            f"{count * CHUNK_LEAVES} leaves in {seconds:.3f} s, {count * CHUNK_LEAVES / seconds / 1e6:.2f} M/s",
             file=sys.stderr,
             flush=True,
         )
