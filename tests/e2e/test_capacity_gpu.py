@@ -129,6 +129,25 @@ def test_the_kernels_give_the_leaves_and_their_trees_root_with_any_number_of_thr
     assert printed(check, "roots", start, 2, chunk - 1, 2, threads)[1] == merkle_root(leaves)
 
 
+def test_nvcc_links_against_the_stub_and_leaves_no_path_of_this_machine(cuda: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "main.cu").write_text(
+        "#include <cstdio>\n#include <cub/version.cuh>\n#include <cuda.h>\n"
+        "__global__ void nothing() {}\n"
+        "int main() { nothing<<<1, 1>>>(); std::puts(cudaGetErrorString(cudaGetLastError())); return cuInit(0); }\n"
+    )
+    environment = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path), **cuda}
+    nvcc = [shutil.which("nvcc", path=cuda["PATH"]) or "nvcc", "-arch=sm_90", "-o", "main", "main.cu", "-lcuda"]
+
+    compiled = subprocess.run(nvcc, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (compiled.returncode, compiled.stderr) == (0, "")
+    run = subprocess.run(
+        [tmp_path / "main"], env={"LD_LIBRARY_PATH": cuda["CUDA_LIB_DIR"]}, capture_output=True, text=True, check=False
+    )
+
+    assert (run.returncode, run.stdout) == (34, "CUDA driver is a stub library\n")
+    assert cuda["CUDA_ROOT"].encode() not in (tmp_path / "main").read_bytes()
+
+
 def test_nvrtc_compiles_the_kernels(cuda: dict[str, str]) -> None:
     libraries = Path(cuda["CUDA_LIB_DIR"])
     # NVRTC loads it by name, from wherever it has been loaded.
