@@ -50,13 +50,15 @@ def load_driver() -> ModuleType:
     try:
         import pycuda.driver as cuda  # noqa: PLC0415  a missing driver is an answer, not an accident
     except ImportError as error:
-        if "libcuda.so.1" in str(error) and "undefined symbol" not in str(error):
+        if str(error).startswith("libcuda.so.1:"):
             stop(
                 NO_DRIVER,
                 "no NVIDIA driver is in this container (libcuda.so.1 is missing): install it and the NVIDIA Container "
                 "Toolkit on the machine and start the container with its GPUs, or claim no GPUs",
             )
-        stop(NO_DRIVER, f"the NVIDIA driver is too old for this image ({error}): install 580 or later")
+        if "undefined symbol" in str(error):
+            stop(NO_DRIVER, f"the NVIDIA driver is too old for this image ({error}): install 580 or later")
+        stop(NO_DRIVER, f"the NVIDIA driver can't be loaded ({error}): reinstall the NVIDIA Container Toolkit")
     try:
         cuda.init()
     except cuda.Error as error:

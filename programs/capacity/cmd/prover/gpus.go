@@ -2,10 +2,10 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -121,7 +121,7 @@ func (w *gpuWorker) hashes(count int) ([][sha256.Size]byte, error) {
 	for i := range hashes {
 		if _, err := io.ReadFull(w.output, hashes[i][:]); err != nil {
 			last, ended := w.end()
-			return nil, w.reason(last, errors.Join(ended, err))
+			return nil, w.reason(last, cmp.Or(ended, err))
 		}
 	}
 	return hashes, nil

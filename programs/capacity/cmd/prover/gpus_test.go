@@ -103,7 +103,7 @@ func TestAWorkerThatEndsUnexpectedly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, err := prove(input(t, claim), t.TempDir(), test.command, gpuSize(2))
-			if code != exitWorker || err == nil || !strings.Contains(err.Error(), test.reason) {
+			if code != exitWorker || err == nil || !strings.Contains(err.Error(), test.reason) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("exit code %d: %v", code, err)
 			}
 		})
