@@ -69,6 +69,16 @@ def ask_device(image: GpuImage, driver: Path) -> Device:
     return Device(name, (major, minor), multiprocessors, memory)
 
 
+def driver_version() -> str:
+    query = ["nvidia-smi", "--id=0", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def processor() -> str:
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else "a processor without a name"
+
+
 def run_worker(image: GpuImage, driver: Path, chunks: int) -> float:
     """Seconds that one GPU needs for so many chunks, as the worker itself measures them."""
     done = subprocess.run(
@@ -146,7 +156,8 @@ def main() -> None:
     major, minor = device.capability
     title = (
         f"the GPU share on {device.name}, compute capability {major}.{minor}, {device.multiprocessors} "
-        f"multiprocessors, {device.memory_bytes >> 20} MiB; the whole share is the last row"
+        f"multiprocessors, {device.memory_bytes >> 20} MiB, driver {driver_version()}\n"
+        f"the whole share is the last row; cores: how many of {processor()} do as much, with the program's Go code"
     )
     header = (
         "leaves",
