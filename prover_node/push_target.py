@@ -65,7 +65,8 @@ class PushTarget:
         """Bytes that are there; ``None`` if nothing is, or the place doesn't tell."""
         try:
             size = self._fs.info(target, **self._limit).get("size")
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
+            # Who may only write isn't told either.
             return None
         return None if size is None else int(size)
 
