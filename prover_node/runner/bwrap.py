@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -48,15 +49,19 @@ class Bubblewrap:
             raise RunnerError(f"the sandbox runner needs bubblewrap's bwrap on PATH: {INSTALL_HINT}")
         path = str(found)
         text = subprocess.run([path, "--help"], capture_output=True, text=True, check=False, timeout=10).stdout
-        missing = [name for name in ("--size", "--perms", "--clearenv", "--json-status-fd") if f" {name} " not in text]
+        missing = [
+            name
+            for name in ("--size", "--perms", "--clearenv", "--json-status-fd", "--args")
+            if f" {name} " not in text
+        ]
         if missing:
             raise RunnerError(f"{path} is too old for the sandbox runner (it lacks {missing[0]}): use 0.5 or newer")
         return cls(path, "--disable-userns" in text)
 
-    def base_arguments(self, rootfs: Path, tmp_bytes: int, devices: Sequence[str] = ()) -> list[str]:
-        """Everything but the job's own mounts, environment and command; ``devices`` are options that add to /dev."""
+    def options(self, rootfs: Path, tmp_bytes: int, devices: Sequence[str] = ()) -> list[str]:
+        """All options but those for the job's own mounts and environment; ``devices`` are options that add to /dev."""
         identity = str(CONTAINER_UID)
-        arguments = [self.path, "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
+        arguments = ["--unshare-all", "--unshare-user", "--die-with-parent", "--new-session"]
         if self.can_disable_userns:
             arguments.append("--disable-userns")
         arguments += ["--hostname", "proofmill", "--cap-drop", "ALL", "--uid", identity, "--gid", identity]
@@ -65,7 +70,7 @@ class Bubblewrap:
         arguments += ["--perms", "1777", "--size", str(tmp_bytes), "--tmpfs", "/tmp", "--clearenv"]  # noqa: S108
         return arguments
 
-    def arguments(
+    def job_options(
         self,
         directories: Directories,
         *,
@@ -74,15 +79,14 @@ class Bubblewrap:
         working_dir: str,
         status_fd: int,
         seccomp_fd: int | None,
-        argv: Sequence[str],
         devices: Sequence[str] = (),
     ) -> list[str]:
-        """The whole command line for one job.
+        """The options for one job.
 
         ``status_fd`` gets bubblewrap's JSON status lines; ``seccomp_fd`` holds the filter, if any;
         ``devices`` are options that add to /dev.
         """
-        arguments = self.base_arguments(directories.rootfs, tmp_bytes, devices)
+        arguments = self.options(directories.rootfs, tmp_bytes, devices)
         arguments += ["--ro-bind", str(directories.input), INPUT_MOUNT]
         if directories.assets is not None:
             arguments += ["--ro-bind", str(directories.assets), ASSETS_MOUNT]
@@ -95,4 +99,16 @@ class Bubblewrap:
         arguments += ["--chdir", working_dir, "--json-status-fd", str(status_fd)]
         if seccomp_fd is not None:
             arguments += ["--seccomp", str(seccomp_fd)]
-        return [*arguments, "--", *argv]
+        return arguments
+
+    def command(self, options_fd: int, argv: Sequence[str]) -> list[str]:
+        """The command line; the options come by a file, or the program could read them, and our paths, in /proc."""
+        return [self.path, "--args", str(options_fd), "--", *argv]
+
+
+def options_file(options: Sequence[str]) -> int:
+    """A descriptor from which bubblewrap reads these options."""
+    descriptor = os.memfd_create("options", os.MFD_CLOEXEC)
+    os.write(descriptor, b"".join(os.fsencode(option) + b"\0" for option in options))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

@@ -44,6 +44,7 @@ from prover_node.runner.image_store import IMAGE_BYTES
 from prover_node.runner.images import ImageError
 from prover_node.runner.logs import LogBuffer
 from prover_node.runner.output import OutputStage, largest_file, remove_home
+from prover_node.runner.seccomp import engine_profile
 from prover_node.runner.survivors import JOB_LABEL, NODE_LABEL, Survivor, as_survivor, labels
 
 _POLL_S = 0.2
@@ -110,6 +111,7 @@ class DockerRunner:
         self._own_file_systems = False
         self._hierarchy: cgroup.Hierarchy | None = None
         self._lacking: tuple[str, ...] = ()
+        self._seccomp: str | None = None
         # As root, the program gets a user of its own. An ordinary user couldn't read or remove what
         # such a program writes, so there it runs as that user, which isn't root either.
         self._user = f"{CONTAINER_UID}:{CONTAINER_UID}" if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
@@ -280,6 +282,7 @@ class DockerRunner:
             if facts.rootless:
                 raise RunnerError(f"the engine at {url} is rootless, which the docker runner doesn't support")
             self._lacking = facts.lacks
+            self._seccomp = engine_profile() if facts.weak_filter else None
             if facts.cgroup_driver == "cgroupfs":
                 self._hierarchy = cgroup.detect()
             self._own_file_systems = mounts.can_mount() and await self._in_thread(self._sees_our_mounts)
@@ -469,6 +472,7 @@ class DockerRunner:
             largest_file=None if self._own_file_systems else largest_file(job.limits),
             gpus=tuple(gpu.engine_id for gpu in run.gpus),
             cgroup_parent=f"/{cgroup.ROOT_NAME}/{self._node_id}/{job.id}" if run.group is not None else None,
+            seccomp=self._seccomp,
         )
 
     def _attach(self, run: _Running) -> Attached:

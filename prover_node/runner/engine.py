@@ -39,6 +39,7 @@ _PERIOD_US = 100_000
 _USUAL_SHARES = 1024
 _PROBE_IMAGE = "proofmill-probe"
 _CONFLICT = 409
+_GOOD_FILTER_MAJOR = 25
 _STARTED_STATES = ("running", "exited", "stopped")
 _WAIT_S = 2
 
@@ -56,6 +57,8 @@ class Facts:
 
     linux: bool
     rootless: bool
+    weak_filter: bool
+    """Its default seccomp profile lets programs reach the host by AF_VSOCK or use io_uring."""
     cgroup_driver: str
     lacks: tuple[str, ...]
 
@@ -77,6 +80,8 @@ class Container:
     gpus: tuple[str, ...]
     """Ids of the devices."""
     cgroup_parent: str | None
+    seccomp: str | None
+    """A profile, or ``None`` for the engine's own default."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ class Engine:
         limits = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "processes"}
         return Facts(
             linux=info.get("OSType") == "linux",
+            weak_filter=not _has_good_filter(self._api.version()),
             rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
             cgroup_driver=str(info.get("CgroupDriver")),
             lacks=tuple(name for key, name in limits.items() if not info.get(key)),
@@ -276,7 +282,8 @@ class Engine:
         limits = container.limits
         # Should no node be there to stop it, a program that computes ends by itself.
         cpu_s = 60 + limits.time_limit_s * (1 + limits.cpu_millis // 1000)
-        ulimits = [Ulimit(name="core", soft=0, hard=0), Ulimit(name="cpu", soft=cpu_s, hard=cpu_s)]
+        # With 0 for core, a handler that the kernel pipes dumps to would get them; 1 byte is too little for either.
+        ulimits = [Ulimit(name="core", soft=1, hard=1), Ulimit(name="cpu", soft=cpu_s, hard=cpu_s)]
         if container.largest_file is not None:
             ulimits.append(Ulimit(name="fsize", soft=container.largest_file, hard=container.largest_file))
         gpus = [DeviceRequest(device_ids=list(container.gpus), capabilities=[["gpu"]])] if container.gpus else None
@@ -297,7 +304,7 @@ class Engine:
                 network_mode="none",
                 read_only=True,
                 cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
+                security_opt=["no-new-privileges", *([f"seccomp={container.seccomp}"] if container.seccomp else [])],
                 ipc_mode="private",
                 pids_limit=limits.pids,
                 mem_limit=limits.memory_bytes,
@@ -381,6 +388,13 @@ class Engine:
         """Kill and remove the container, if there is one."""
         with contextlib.suppress(NotFound):
             self._api.remove_container(name, force=True, v=True)
+
+
+def _has_good_filter(version: dict[str, Any]) -> bool:
+    """Whether it is a Docker whose default profile refuses AF_VSOCK (since 23.0) and io_uring (since 25.0)."""
+    names = {component["Name"] for component in version.get("Components") or ()}
+    major = str(version.get("Version", "")).partition(".")[0]
+    return "Engine" in names and major.isdigit() and int(major) >= _GOOD_FILTER_MAJOR
 
 
 def _timed_out(error: requests.RequestException) -> bool:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from prover_node.runner import cgroup, gpu_driver, mounts
 from prover_node.runner.base import CONTAINER_UID, NICENESS, Job, Limits, Outcome, Reason, RunnerError, Use
-from prover_node.runner.bwrap import OWN_PROCESSES, Bubblewrap, Directories
+from prover_node.runner.bwrap import OWN_PROCESSES, Bubblewrap, Directories, options_file
 from prover_node.runner.ending import Ending, call_at_deadline, conclude, failed
 from prover_node.runner.gpu_driver import Driver
 from prover_node.runner.gpus import Gpu, GpuPool, GpuWatch, discover, lost_gpu, too_few_gpus
@@ -286,18 +286,19 @@ class SandboxRunner:
             (rootfs / mount_point).mkdir(parents=True)
         for directory in (rootfs.parent, rootfs):
             directory.chmod(0o755)
+        options = options_file(self._bubblewrap.options(rootfs, tmp_bytes=1 << 20))
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._launcher(None, None, None),
-                *self._bubblewrap.base_arguments(rootfs, tmp_bytes=1 << 20),
-                "--",
-                _NO_PROGRAM,
+                *self._bubblewrap.command(options, [_NO_PROGRAM]),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.PIPE,
+                pass_fds=[options],
             )
             _, stderr = await process.communicate()
         finally:
+            os.close(options)
             shutil.rmtree(rootfs.parent)
         said = stderr.decode(errors="replace").strip()
         if not said.startswith(f"bwrap: execvp {_NO_PROGRAM}:"):
@@ -344,33 +345,35 @@ class SandboxRunner:
         limits = run.job.limits
         status_read, status_write = os.pipe()
         seccomp = _seccomp_fd()
-        try:
-            command = self._bubblewrap.arguments(
+        options = options_file(
+            self._bubblewrap.job_options(
                 directories,
                 tmp_bytes=limits.tmp_bytes,
                 environment=gpu_driver.environment(run.gpus, image.config.environment(run.job.env)),
                 working_dir=image.config.working_dir,
                 status_fd=status_write,
                 seccomp_fd=seccomp,
-                argv=argv,
                 devices=gpu_driver.arguments(run.gpus, self._driver),
             )
+        )
+        notes = run.scope.fd if run.scope else None
+        inherited = [fd for fd in (status_write, options, seccomp, notes) if fd is not None]
+        try:
             started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
                 *self._launcher(limits, run.group, run.scope),
-                *command,
+                *self._bubblewrap.command(options, argv),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                pass_fds=[fd for fd in (status_write, seccomp, run.scope.fd if run.scope else None) if fd is not None],
+                pass_fds=inherited,
             )
         except BaseException:
             os.close(status_read)
             raise
         finally:
-            os.close(status_write)
-            if seccomp is not None:
-                os.close(seccomp)
+            for descriptor in (status_write, options, *([] if seccomp is None else [seccomp])):
+                os.close(descriptor)
         run.process = process
         try:
             return await self._watch(run, process, status_read, started)
@@ -439,6 +442,10 @@ class SandboxRunner:
         return await conclude(ending, run.job, run.stage)
 
     async def _release(self, run: _Running) -> None:
+        if run.init is not None:
+            # A program may trace the sandbox's init, and keep it from ending with bubblewrap.
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(run.init, signal.SIGKILL)
         if self._hierarchy is not None:
             await cgroup.destroy(self._hierarchy, self._node_id, run.job.id)
         if run.scope is not None:
@@ -477,7 +484,8 @@ class SandboxRunner:
         """Limits by process and by user: little, where there are control groups."""
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         files_open = _MAX_FILES_OPEN if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES_OPEN)
-        options = ["--core=0", f"--nofile={files_open}"]
+        # With 0, a handler that the kernel pipes core dumps to would still get them; 1 byte is too little for either.
+        options = ["--core=1", f"--nofile={files_open}"]
         if limits is None:
             return options
         grouped = self._controllers()

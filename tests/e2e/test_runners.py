@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from prover_node.runner.docker import DockerRunner
 from prover_node.runner.gpus import Gpu
 from prover_node.runner.sandbox import SandboxRunner
 from tests.support.behave_program import build_behave
-from tests.support.doomed_node import start_runner
+from tests.support.doomed_node import NODE_ID, start_and_kill, start_runner
 from tests.support.engine import Engine
 from tests.support.image_archives import directory, docker_archive, file, image_config, oci_layout, tar
 
@@ -103,8 +102,10 @@ async def runner(backend: Backend, tmp_path: Path) -> AsyncIterator[Runner]:
 def traces(base: Path) -> list[str]:
     """Mounts, control groups and processes of ours that are left."""
     left = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(base) in line]
-    left += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/run/proofmill/test/" in line]
-    for pattern in ("proofmill/test/*", "*/proofmill/test/*"):
+    left += [
+        line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f"/run/proofmill/{NODE_ID}/" in line
+    ]
+    for pattern in (f"proofmill/{NODE_ID}/*", f"*/proofmill/{NODE_ID}/*"):
         left += [str(path) for path in Path("/sys/fs/cgroup").glob(pattern) if path.is_dir()]
     mark = f"FOLDER={base}\0".encode()
     for process in Path("/proc").iterdir():
@@ -273,6 +274,13 @@ async def test_sleeping_past_the_time_limit(runner: Runner, job: Job) -> None:
     assert outcome.wall_ms >= 1000
 
 
+async def test_what_the_chain_wants_no_more_is_stopped_although_it_had_time_left(runner: Runner, job: Job) -> None:
+    outcome = await runner.run(replace(doing(job, "sleep"), left_s=1.0))
+    assert (outcome.reason, outcome.exit_code) == (Reason.DEADLINE, None)
+    outcome = await runner.run(replace(doing(job, "sleep"), left_s=-5.0))
+    assert outcome.reason is Reason.DEADLINE
+
+
 async def test_closing_its_streams_does_not_hide_a_program(runner: Runner, job: Job) -> None:
     outcome = await runner.run(doing(job, "mute", time_limit_s=1))
     assert outcome.reason is Reason.TIME_LIMIT
@@ -328,7 +336,7 @@ async def test_containers_weigh_less_than_the_daemon_where_cpu_is_contended(
         assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in inside} == {NICENESS}
     else:
         client = docker.APIClient(backend.where)
-        (container,) = client.containers(filters={"label": "proofmill.job=job-1"})
+        (container,) = client.containers(filters={"label": ["proofmill.job=job-1", f"proofmill.node={NODE_ID}"]})
         assert client.inspect_container(container["Id"])["HostConfig"]["CpuShares"] == 1024 * CPU_WEIGHT // 100
         client.close()
     assert weights_of_all_jobs() <= {1024 * CPU_WEIGHT // 100, CPU_WEIGHT}
@@ -445,18 +453,8 @@ async def test_unusable_images(runner: Runner, job: Job, tmp_path: Path) -> None
 async def test_what_a_killed_node_left_is_found_and_removed(
     backend: Backend, runner: Runner, job: Job, tmp_path: Path
 ) -> None:
-    node = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.support.doomed_node",
-        json.dumps([backend.kind, backend.where, str(tmp_path), str(job.image), job.image_sha256]),
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[2],
-    )
-    assert node.stdout is not None
-    assert await node.stdout.readline() == b"started\n"
-    node.kill()
-    await node.communicate()
+    where = (backend.kind, backend.where, tmp_path)
+    await start_and_kill(*where, job.image, job.image_sha256, "", 600, "sleep")
     assert await runner.cleanup_orphans() == ["doomed"]
     assert traces(tmp_path) == []
 
@@ -472,7 +470,7 @@ async def test_gpus_that_are_not_there_are_a_clear_error(runner: Runner, job: Jo
 async def test_an_engine_without_gpu_support_is_named(docker_engine: Engine, job: Job, tmp_path: Path) -> None:
     (tmp_path / "nvidia0").touch()
     gpu = Gpu(0, devices=tmp_path)
-    runner = await DockerRunner.start("test", tmp_path / "state", url=docker_engine.url, gpus=(gpu,))
+    runner = await DockerRunner.start(NODE_ID, tmp_path / "state", url=docker_engine.url, gpus=(gpu,))
     outcome = await runner.run(doing(job, "ok", gpus=1))
     await runner.close()
     if not runner.gpu_obstacle:
@@ -483,10 +481,10 @@ async def test_an_engine_without_gpu_support_is_named(docker_engine: Engine, job
 
 
 async def test_a_tag_cannot_put_another_image_in_the_place(docker_engine: Engine, job: Job, tmp_path: Path) -> None:
-    runner = await DockerRunner.start("test", tmp_path / "state", url=docker_engine.url)
+    runner = await DockerRunner.start(NODE_ID, tmp_path / "state", url=docker_engine.url)
     assert (await runner.run(replace(job, command=()))).exit_code == 0
     client = docker.APIClient(docker_engine.url)
-    client.tag("proofmill-probe", "proofmill-program-test", job.image_sha256, force=True)
+    client.tag("proofmill-probe", f"proofmill-program-{NODE_ID}", job.image_sha256, force=True)
     client.close()
     (tmp_path / "second").mkdir()
     again = replace(job, id="second", output_dir=tmp_path / "second")
@@ -498,7 +496,7 @@ async def test_an_engine_with_groups_of_its_own_is_asked_what_a_job_uses(
     docker_engine: Engine, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cgroup, "detect", lambda: None)
-    runner = await DockerRunner.start("test", tmp_path / "state", url=docker_engine.url)
+    runner = await DockerRunner.start(NODE_ID, tmp_path / "state", url=docker_engine.url)
     outcome = await runner.run(doing(job, "sleep", time_limit_s=4))
     await runner.close()
     assert outcome.reason is Reason.TIME_LIMIT
@@ -508,11 +506,11 @@ async def test_an_engine_with_groups_of_its_own_is_asked_what_a_job_uses(
 @pytest.mark.parametrize("url", ["tcp://127.0.0.1:1", "unix:///nowhere/docker.sock"])
 async def test_no_engine_is_a_clear_error(tmp_path: Path, url: str) -> None:
     with pytest.raises(RunnerError, match=url):
-        await DockerRunner.start("test", tmp_path, url=url)
+        await DockerRunner.start(NODE_ID, tmp_path, url=url)
 
 
 async def test_no_bubblewrap_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(bwrap_module, "PROJECT_TOOLS", tmp_path)
     with pytest.raises(RunnerError, match="install it"):
-        await SandboxRunner.start("test", tmp_path)
+        await SandboxRunner.start(NODE_ID, tmp_path)

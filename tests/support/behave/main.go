@@ -22,24 +22,37 @@ func main() {
 		mode = os.Args[1]
 	}
 	modes := map[string]func(){
-		"ok":         prove,
-		"exit":       func() { n, _ := strconv.Atoi(os.Args[2]); os.Exit(n) },
-		"nothing":    func() {},
-		"inspect":    inspect,
-		"fill":       fill,
-		"many-files": manyFiles,
-		"sparse":     func() { must(os.WriteFile("/mnt/output/a", nil, 0o600)); must(os.Truncate("/mnt/output/a", 1<<40)) },
-		"odd-output": oddOutput,
-		"children":   children,
-		"bomb":       bomb,
-		"memory":     memory,
-		"sleep":      forever,
-		"mute":       func() { os.Stdout.Close(); os.Stderr.Close(); forever() },
-		"print":      print10MB,
-		"escape":     escape,
-		"burn":       burn,
-		"slow":       slow,
-		"verify":     verify,
+		"ok":           prove,
+		"exit":         func() { n, _ := strconv.Atoi(os.Args[2]); os.Exit(n) },
+		"nothing":      func() {},
+		"inspect":      inspect,
+		"fill":         fill,
+		"many-files":   manyFiles,
+		"sparse":       func() { must(os.WriteFile("/mnt/output/a", nil, 0o600)); must(os.Truncate("/mnt/output/a", 1<<40)) },
+		"odd-output":   oddOutput,
+		"children":     children,
+		"bomb":         bomb,
+		"memory":       memory,
+		"sleep":        forever,
+		"mute":         func() { os.Stdout.Close(); os.Stderr.Close(); forever() },
+		"print":        print10MB,
+		"escape":       escape,
+		"burn":         burn,
+		"slow":         slow,
+		"verify":       verify,
+		"whoami":       func() { fmt.Println(os.Geteuid()) },
+		"break-out":    breakOut,
+		"attempt":      tryOne,
+		"abort":        abort,
+		"surroundings": surroundings,
+		"kill-all":     killAll,
+		"clock":        watchClock,
+		"odd-names":    oddNames,
+		"links-out":    linksOut,
+		"fill-all":     fillEverything,
+		"slow-talk":    slowTalk,
+		"print-much":   printMuch,
+		"devices":      devices,
 	}
 	run, known := modes[mode]
 	if !known {
@@ -253,5 +266,15 @@ func verify() {
 	must(err)
 	if string(want) != string(got) {
 		os.Exit(1)
+	}
+}
+
+// devices says which NVIDIA devices there are, waits until it is told to go on, and what the linker would search.
+func devices() {
+	found, _ := filepath.Glob("/dev/nvidia*")
+	libraries, _ := filepath.Glob(os.Getenv("LD_LIBRARY_PATH") + "/*")
+	must(json.NewEncoder(os.Stdout).Encode(map[string]any{"devices": found, "libraries": libraries}))
+	if len(os.Args) > 2 {
+		forever()
 	}
 }
