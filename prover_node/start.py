@@ -65,8 +65,15 @@ def run_node(home: Home, settings: Settings, log_file: Path | None) -> None:
 async def _run(home: Home, settings: Settings) -> None:
     home.runner.mkdir(parents=True, exist_ok=True)
     chosen = settings.runner
-    node_id = home.node_key().address
-    runner, why = await open_runner(chosen.kind, node_id, home.runner, image_bytes=chosen.image_bytes)
+    runner, why = await open_runner(chosen.kind, _node_id(home), home.runner, image_bytes=chosen.image_bytes)
     if why:
         log.info(why)
     await Daemon(home, settings, runner).run()
+
+
+def _node_id(home: Home) -> str:
+    """What tells this node's containers from others': the address of its first key, whatever keys follow."""
+    path = home.runner / "id"
+    if not path.exists():
+        path.write_text(home.node_key().address)
+    return path.read_text()

@@ -18,9 +18,10 @@ class LogBuffer:
         self._limit = limit
         self._kept = bytearray()
         self._total = 0
+        earlier = copy.read_bytes() if copy is not None and copy.exists() else None
         self._copy = None if copy is None else copy.open("ab", buffering=0)
-        if copy is not None and (earlier := copy.read_bytes()):
-            self.feed_again(earlier)
+        if earlier is not None:
+            self._go_on(earlier)
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of the stream."""
@@ -29,13 +30,6 @@ class LogBuffer:
         self._kept += kept
         if self._copy is not None and kept:
             self._copy.write(kept)
-
-    def feed_again(self, earlier: bytes) -> None:
-        """Take what an earlier process had kept, and note that something may be missing after it."""
-        self._total = len(earlier)
-        self._kept = bytearray(earlier)
-        if self._total < self._limit:
-            self.feed(_GAP)
 
     def value(self) -> bytes:
         """What is kept, with the note in place of the end of a stream that was too long."""
@@ -48,3 +42,10 @@ class LogBuffer:
         """Close the copy."""
         if self._copy is not None:
             self._copy.close()
+
+    def _go_on(self, earlier: bytes) -> None:
+        """Take what an earlier process had kept, and note that something may be missing after it."""
+        self._total = len(earlier)
+        self._kept = bytearray(earlier)
+        if self._total < self._limit:
+            self.feed(_GAP)

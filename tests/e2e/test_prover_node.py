@@ -24,7 +24,7 @@ from tests.support.groth16 import Groth16, build_groth16
 from tests.support.image_archives import directory, file, image_config, link, oci_layout, special, tar
 from tests.support.network import ALICE, node_key
 from tests.support.prover_bench import Bench
-from tests.support.prover_nodes import ProverNodes, processes_of
+from tests.support.prover_nodes import ProverNodes
 
 MIB = 1 << 20
 ROGUE = 3
@@ -40,8 +40,8 @@ def verdict(answer: QueryTaskResponse) -> str:
 
 
 def sandboxes(nodes: ProverNodes) -> list[int]:
-    """Processes that keep the containers of these daemons: their command lines name the node."""
-    return [pid for index in range(nodes.count) for pid in processes_of(node_key(index).address.encode())]
+    """Processes in the containers of these daemons."""
+    return [pid for index in range(nodes.count) for pid in nodes.contained(index)]
 
 
 def first_verdict(answer: QueryTaskResponse) -> str:

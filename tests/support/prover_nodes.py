@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -136,6 +136,19 @@ class ProverNodes:
         daemon.send_signal(signal.SIGTERM)
         return daemon.wait(60)
 
+    def contained(self, index: int) -> list[int]:
+        """Processes in the daemon's sandboxes: its children, and where there are control groups those in its own."""
+        node, daemon = node_key(index).address, self._daemons[index].pid
+        groups = (f"proofmill/{node}/", f"proofmill-{node}-")
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    if parent == daemon or any(group in (entry / "cgroup").read_text() for group in groups):
+                        found.append(int(entry.name))
+        return found
+
     def home(self, index: int) -> Home:
         """The daemon's folder."""
         return Home(self.root / f"prover{index}")
@@ -219,15 +232,6 @@ class ProverNodes:
         while not self._stopped.wait(BLOCK_S):
             with self.node.lock:
                 self.node.make_block()
-
-
-def processes_of(pattern: bytes) -> Iterator[int]:
-    """Ids of processes whose command line contains ``pattern``."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                if pattern in (entry / "cmdline").read_bytes():
-                    yield int(entry.name)
 
 
 def _free_port() -> int:

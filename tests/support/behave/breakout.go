@@ -592,12 +592,15 @@ func fillEverything() {
 	must(json.NewEncoder(os.Stdout).Encode(sizes))
 }
 
-// slowTalk says that it has begun, takes the seconds that it is told, and says that it has ended.
-func slowTalk() {
+// waitForSign says that it has begun, waits for a file to appear in its input, and says that it has ended.
+func waitForSign() {
 	fmt.Println("begun")
-	seconds, err := strconv.Atoi(os.Args[2])
-	must(err)
-	time.Sleep(time.Duration(seconds) * time.Second)
+	for {
+		if _, err := os.Stat("/mnt/input/go"); err == nil {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	fmt.Println("ended")
 	prove()
 }

@@ -50,7 +50,7 @@ func main() {
 		"odd-names":    oddNames,
 		"links-out":    linksOut,
 		"fill-all":     fillEverything,
-		"slow-talk":    slowTalk,
+		"wait":         waitForSign,
 		"print-much":   printMuch,
 		"devices":      devices,
 	}

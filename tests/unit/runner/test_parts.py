@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import platform
 import struct
@@ -17,7 +18,7 @@ from prover_node.runner.base import Job, Limits, RunnerError
 from prover_node.runner.bwrap import Bubblewrap
 from prover_node.runner.logs import LogBuffer
 from prover_node.runner.output import OutputStage, OutputTooLarge, remove_home
-from prover_node.runner.seccomp import seccomp_filter
+from prover_node.runner.seccomp import engine_profile, seccomp_filter
 
 LIMITS = Limits(
     cpu_millis=1, memory_bytes=1, gpus=0, time_limit_s=1, output_bytes=1 << 16, output_inodes=8, tmp_bytes=1
@@ -38,6 +39,18 @@ def test_a_long_log_ends_with_a_note(limit: int) -> None:
         log.feed(b"x" * 17)
     assert len(log.value()) == limit
     assert b"\n[truncated: the program wrote 17000 bytes]\n".endswith(log.value()[-40:].lstrip(b"x"))
+
+
+def test_a_log_outlives_its_process_and_says_where_something_may_be_missing(tmp_path: Path) -> None:
+    first = LogBuffer(100, tmp_path / "log")
+    first.feed(b"early")
+    again = LogBuffer(100, tmp_path / "log")
+    again.feed(b"late" * 50)
+    value = again.value()
+    assert value.startswith(b"early\n[the node was started again: what the program wrote meanwhile is missing]\n")
+    assert len(value) == len((tmp_path / "log").read_bytes()) == 100
+    for log in (first, again):
+        log.close()
 
 
 def stage(tmp_path: Path, limits: Limits = LIMITS) -> tuple[OutputStage, Path]:
@@ -164,6 +177,18 @@ def test_the_filter_refuses_what_it_should_and_nothing_else() -> None:
         assert run_filter(program, 41, machine, family) == answer
     assert run_filter(program, 0x40000000, machine) == refuse | errno.EPERM
     assert run_filter(program, 0, 0x40000003) == 0x80000000
+
+
+def test_engines_get_the_same_filter_and_one_against_namespaces() -> None:
+    text = engine_profile()
+    assert text is not None
+    profile = json.loads(text)
+    assert profile["defaultAction"] == "SCMP_ACT_ALLOW"
+    rules = profile["syscalls"]
+    assert {"mount", "ptrace", "io_uring_setup", "unshare"} <= set(rules[0]["names"])
+    assert [rule["args"][0]["value"] for rule in rules if rule["names"] == ["socket"]] == [38, 40]
+    flags = {rule["args"][0]["value"] for rule in rules if rule["names"] == ["clone"]}
+    assert {0x10000000, 0x20000} <= flags  # CLONE_NEWUSER, CLONE_NEWNS
 
 
 @pytest.mark.parametrize("change", [{"cpu_millis": 0}, {"gpus": -1}, {"time_limit_s": -1}, {"output_inodes": 0}])
