@@ -65,15 +65,9 @@ def run_node(home: Home, settings: Settings, log_file: Path | None) -> None:
 async def _run(home: Home, settings: Settings) -> None:
     home.runner.mkdir(parents=True, exist_ok=True)
     chosen = settings.runner
-    runner, why = await open_runner(chosen.kind, _node_id(home), home.runner, image_bytes=chosen.image_bytes)
+    # Not the node key: containers that outlive this process are found again after a rotation too.
+    node_id = settings.chain.operator
+    runner, why = await open_runner(chosen.kind, node_id, home.runner, image_bytes=chosen.image_bytes)
     if why:
         log.info(why)
     await Daemon(home, settings, runner).run()
-
-
-def _node_id(home: Home) -> str:
-    """What tells this node's containers from others': the address of its first key, whatever keys follow."""
-    path = home.runner / "id"
-    if not path.exists():
-        path.write_text(home.node_key().address)
-    return path.read_text()

@@ -20,7 +20,7 @@ from prover_node.settings import Settings
 from tests.support.behave_jobs import Image, outputs
 from tests.support.doomed_node import NODE_ID, doomed_job, start_and_kill
 from tests.support.engine import Engine
-from tests.support.network import node_key
+from tests.support.network import operator_key
 from tests.support.prover_bench import Bench
 from tests.support.prover_nodes import ProverNodes
 
@@ -192,7 +192,7 @@ def test_a_daemon_that_is_killed_or_upgraded_loses_no_work(bench: Bench, docker_
     since = {index: len(nodes.log(index)) for index in range(nodes.count)}
     task_id = bench.run(bench.behaving("wait"))
     prover = nodes.first_to_log(rf'"prove-{task_id}-.*"a container starts"', since)
-    address = node_key(prover).address
+    address = operator_key(prover).address
     nodes.wait(lambda: containers(docker_engine, address, "running") != [], "the container runs")
     (container,) = containers(docker_engine, address)
     getattr(nodes, end)(prover)

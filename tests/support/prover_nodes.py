@@ -138,7 +138,7 @@ class ProverNodes:
 
     def contained(self, index: int) -> list[int]:
         """Processes in the daemon's sandboxes: its children, and where there are control groups those in its own."""
-        node, daemon = node_key(index).address, self._daemons[index].pid
+        node, daemon = operator_key(index).address, self._daemons[index].pid
         groups = (f"proofmill/{node}/", f"proofmill-{node}-")
         found = []
         for entry in Path("/proc").iterdir():
