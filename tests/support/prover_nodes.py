@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -232,6 +232,15 @@ class ProverNodes:
         while not self._stopped.wait(BLOCK_S):
             with self.node.lock:
                 self.node.make_block()
+
+
+def processes_of(pattern: bytes) -> Iterator[int]:
+    """Ids of processes whose command line contains ``pattern``."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if pattern in (entry / "cmdline").read_bytes():
+                    yield int(entry.name)
 
 
 def _free_port() -> int:
