@@ -198,11 +198,11 @@ def test_daemons_live_on_when_the_disk_fills_up_under_their_work(
 ) -> None:
     provers, disk = nodes
     bench = Bench(provers, behave)
-    program = bench.behaving("slow", "1")
+    program = bench.behaving("ok")
     assert done(provers.ended(bench.run(program))), provers.tails()
 
     since = {index: len(provers.log(index)) for index in range(3)}
-    task_id = bench.run(program)
+    task_id = bench.run(bench.behaving("slow", "5"))
     prover = provers.first_to_log(r'"prove-.*"a container starts"', since)
     disk.fill()
     provers.wait(lambda: provers.task(task_id).assignments[0].reason != "", "the failure is on chain")
