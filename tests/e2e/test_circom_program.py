@@ -282,9 +282,9 @@ def test_a_malformed_statement_is_nobodys_fault(bench: Bench, by_groth16: Proven
 
 def test_a_public_signal_has_one_spelling(bench: Bench, proven: Proven) -> None:
     public = [proven.public[0], str(int(proven.public[1]) + SCALARS)]
-    assert_exited(bench.verify(proven.circom, public, proven.proof), 3, "below the field's order: signal 1 isn't")
+    assert_exited(bench.verify(proven.circom, public, proven.proof), 3, "below the field's order: signal 1 isn't one")
     _, inputs = example()
-    assert_refused(bench.prove(proven.circom, public, inputs), 3, "below the field's order: signal 1 isn't")
+    assert_refused(bench.prove(proven.circom, public, inputs), 3, "below the field's order: signal 1 isn't one")
 
 
 # --- The prover's inputs
@@ -326,9 +326,7 @@ def test_inputs_for_another_statement_are_refused(bench: Bench, groth16: Circom,
     public, inputs = example()
     other, _ = chain_inputs("other")
     public[which] = other[which]
-    assert_refused(
-        bench.prove(groth16, public, inputs), 5, f"lead to another public signal {which} than public.json states"
-    )
+    assert_refused(bench.prove(groth16, public, inputs), 5, f"lead to another public signal {which} than public.json's")
 
 
 @pytest.mark.parametrize("factor", [["3", "6"], ["1", "15"]])

@@ -1,6 +1,6 @@
 // A powers-of-tau file whose only contribution is a public beacon. snarkjs makes and writes it as it would any other;
-// but since everybody knows tau, each point is a multiple of the generator by a known scalar, and what takes snarkjs two
-// minutes for 2^12 (evaluating the Lagrange basis on points) is done on the scalars.
+// but since everybody knows tau, each point is a multiple of the generator by a known scalar, and what takes snarkjs
+// two minutes for 2^12 (evaluating the Lagrange basis on points) is done on the scalars.
 
 import { powersOfTau } from "snarkjs";
 import { keyFromBeacon } from "../node_modules/snarkjs/src/powersoftau_utils.js";

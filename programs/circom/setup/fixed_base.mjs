@@ -1,13 +1,13 @@
-// Multiples of a group's generator, many at once. Each scalar is cut into bytes, and for each byte's value and place the
-// multiple is looked up: a point costs one mixed addition a byte instead of a double-and-add over all bits.
+// Multiples of a group's generator, many at once. Each scalar is cut into bytes, and for each byte's value and place
+// the multiple is looked up: a point costs one mixed addition a byte instead of a double-and-add over all bits.
 
 const WINDOW = 256;
 // One task of ffjavascript's worker holds all of a chunk's points and commands.
 const CHUNK = 1024;
 
 /**
- * A function from scalars (Fr elements as ffjavascript holds them, concatenated) to the affine points scalar·generator,
- * concatenated too.
+ * A function from scalars (Fr elements as ffjavascript holds them, concatenated) to the affine points
+ * scalar·generator, concatenated too.
  */
 export async function fixedBase(curve, group) {
     const prefix = group === curve.G1 ? "g1m" : "g2m";
@@ -21,7 +21,8 @@ export async function fixedBase(curve, group) {
         const count = plain.byteLength / scalarBytes;
         const chunks = [];
         for (let from = 0; from < count; from += CHUNK) {
-            chunks.push(multiplyChunk(plain.subarray(from * scalarBytes, Math.min(from + CHUNK, count) * scalarBytes)));
+            const to = Math.min(from + CHUNK, count);
+            chunks.push(multiplyChunk(plain.subarray(from * scalarBytes, to * scalarBytes)));
         }
         return concatenate(await Promise.all(chunks));
     };

@@ -5,7 +5,7 @@ import { curves } from "snarkjs";
 
 export const CURVE_NAMES = ["bn128", "bls12381"];
 
-/** Let snarkjs start `cores` threads. By itself it starts one for every core of the machine, whatever the task's share. */
+/** Let snarkjs start `cores` threads, where it would start one for every core of the machine. */
 export function useCores(cores) {
     os.cpus = () => Array.from({ length: cores }, () => ({}));
 }

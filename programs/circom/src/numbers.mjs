@@ -1,4 +1,4 @@
-// Numbers as snarkjs writes them: decimal strings. One number has one spelling here, and values at or above the modulus,
+// Numbers as snarkjs writes them: decimal strings. One number has one spelling here; values at or above the modulus,
 // which would be read as another number's, have none.
 
 const DECIMAL = /^(0|[1-9][0-9]{0,154})$/;
@@ -24,7 +24,7 @@ export function parsePublicSignals(json, count, modulus) {
         const value = parseDecimal(text, modulus);
         if (value === null) {
             throw new Error(
-                `must hold strings of decimal digits without leading zeros, below the field's order: signal ${index} isn't`,
+                `must hold decimal strings without leading zeros, below the field's order: signal ${index} isn't one`,
             );
         }
         return value;

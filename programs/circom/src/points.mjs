@@ -2,7 +2,7 @@
 
 import { parseDecimal } from "./numbers.mjs";
 
-/** A G1 point's coordinates `[x, y, "1"]`, on the curve and in the subgroup. Throws an Error that says what it isn't. */
+/** Check a G1 point's coordinates `[x, y, "1"]`: on the curve, in the subgroup. The Error says what it isn't. */
 export function checkG1(curve, json, { infinity = false } = {}) {
     const flat = list(json, 3);
     if (infinity && flat.join() === "0,1,0") {
@@ -14,7 +14,7 @@ export function checkG1(curve, json, { infinity = false } = {}) {
     checkPoint(curve, curve.G1, flat.map((text) => coordinate(curve, text)));
 }
 
-/** A G2 point's coordinates `[[x0, x1], [y0, y1], ["1", "0"]]`, on the curve and in the subgroup. */
+/** The same for a G2 point's coordinates `[[x0, x1], [y0, y1], ["1", "0"]]`. */
 export function checkG2(curve, json) {
     const pairs = list(json, 3).map((pair) => list(pair, 2));
     if (pairs[2].join() !== "1,0") {

@@ -31,7 +31,8 @@ export function checkKeyHeader(key) {
         throw new Error("is not a verification key as snarkjs writes it");
     }
     if (!Object.hasOwn(PROTOCOLS, key.protocol)) {
-        throw new Error(`is for the protocol ${key.protocol}: this program knows ${Object.keys(PROTOCOLS).join(" and ")}`);
+        const known = Object.keys(PROTOCOLS).join(" and ");
+        throw new Error(`is for the protocol ${key.protocol}: this program knows ${known}`);
     }
     if (!CURVE_NAMES.includes(key.curve)) {
         throw new Error(`is for the curve ${key.curve}: this program knows ${CURVE_NAMES.join(" and ")}`);
@@ -61,8 +62,8 @@ export function checkProof(curve, key, proof) {
         throw new Error("it is not a JSON object");
     }
     if (proof.protocol !== key.protocol) {
-        const what = typeof proof.protocol === "string" && Object.hasOwn(PROTOCOLS, proof.protocol) ? proof.protocol : "unknown";
-        throw new Error(`its protocol is ${what}, but the verification key's is ${key.protocol}`);
+        const known = Object.keys(PROTOCOLS).find((name) => name === proof.protocol) ?? "unknown";
+        throw new Error(`its protocol is ${known}, but the verification key's is ${key.protocol}`);
     }
     if (proof.curve !== key.curve) {
         throw new Error(`it isn't for the curve ${key.curve}`);

@@ -31,9 +31,12 @@ run("prover", async () => {
     );
 
     const witness = await computeWitness(inputs, generator);
-    const other = publicSignals(witness, key.nPublic).findIndex((value, index) => value !== stated[index]);
+    const reached = await attempt(EXIT.NOT_PROVED, `${UNFIT}:`, async () =>
+        publicSignals(witness, key.nPublic, curve.r),
+    );
+    const other = reached.findIndex((value, index) => value !== stated[index]);
     if (other !== -1) {
-        throw new Exit(EXIT.OTHER_STATEMENT, `the inputs lead to another public signal ${other} than public.json states`);
+        throw new Exit(EXIT.OTHER_STATEMENT, `the inputs lead to another public signal ${other} than public.json's`);
     }
 
     const proof = await prove(key, provingKey, witness, stated);

@@ -96,15 +96,19 @@ function assertion(failure) {
     return failure.message.replace(/^.*Assert Failed\. */s, "").trim().split("\n").join(", ");
 }
 
-/** The public signals in a witness: its `count` elements after the constant one. */
-export function publicSignals(witness, count) {
+/** The public signals in a witness over `modulus`: its `count` elements after the constant one. Throws an Error. */
+export function publicSignals(witness, count, modulus) {
     const view = new DataView(witness.data.buffer, witness.data.byteOffset, witness.data.byteLength);
     // wtns format 2 as circom's generator writes it: magic, version, section count, then the header's id and length,
     // the element size, the modulus, the number of elements, and the second section's id and length.
     const size = view.getUint32(24, true);
+    const element = (at) => BigInt(`0x${Buffer.from(witness.data.slice(at, at + size)).reverse().toString("hex")}`);
+    if (element(28) !== modulus) {
+        throw new Error("the generator computes in another field than the proving key's");
+    }
+    if (view.getUint32(28 + size, true) <= count) {
+        throw new Error("the generator's circuit has fewer signals than the proving key's");
+    }
     const start = 28 + size + 4 + 12;
-    return Array.from({ length: count }, (_, index) => {
-        const element = witness.data.slice(start + (index + 1) * size, start + (index + 2) * size);
-        return BigInt(`0x${Buffer.from(element).reverse().toString("hex")}`);
-    });
+    return Array.from({ length: count }, (_, index) => element(start + (index + 1) * size));
 }
