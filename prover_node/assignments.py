@@ -173,7 +173,7 @@ class Assignments:
         for task_id in self._order:
             assignment = self._by_task[task_id]
             spec, ready = assignment.duty.spec, assignment.phase is Phase.READY and assignment.duty.accepted
-            if assignment.key is None or not ready or not may_start(spec.resources, self._capacity, self._held()):
+            if assignment.key is None or not ready or not may_start(spec.resources, self._capacity, self.held):
                 break
             assignment.phase = Phase.RUNNING
             assignment.started_ms = self._time_ms
@@ -193,6 +193,17 @@ class Assignments:
         """Assignments that still need work or a message."""
         return sum(assignment.phase is not Phase.DECLINED for assignment in self._by_task.values())
 
+    @property
+    def held(self) -> Resources:
+        """By containers that run, or are being stopped."""
+        held = NOTHING
+        for resources in self._stopping.values():
+            held += resources
+        for assignment in self._by_task.values():
+            if assignment.phase is Phase.RUNNING:
+                held += assignment.duty.spec.resources
+        return held
+
     def phases(self) -> dict[int, Phase]:
         """Phase by task."""
         return {task_id: assignment.phase for task_id, assignment in self._by_task.items()}
@@ -209,7 +220,7 @@ class Assignments:
         """Raise AssertionError unless every record is consistent."""
         busy = [one for one in self._by_task.values() if one.phase is Phase.RUNNING]
         alone = len(busy) + len(self._stopping) == 1 and all(one.duty.is_test for one in busy)
-        fits = self._held().shortage(self._capacity) is None
+        fits = self.held.shortage(self._capacity) is None
         _require(fits or alone, "more runs than this node has resources for")
         for task_id, assignment in self._by_task.items():
             _require(assignment.duty.task_id == task_id, f"task {task_id} is filed under another")
@@ -313,7 +324,7 @@ class Assignments:
 
     def _refuse(self, duty: ProveDuty) -> Iterator[Effect]:
         if self.declines_left == 0:
-            yield Warn(f"declining task {duty.task_id} counts as a miss, because no declines are left")
+            yield Warn(f"declining task {duty.task_id} counts as a miss, because no declines are left", duty.task_id)
         elif self.declines_left is not None:
             self.declines_left -= 1
         own = duty.spec.resources.shortage(self._capacity) is None and not self.draining
@@ -361,7 +372,8 @@ class Assignments:
             assignment.foreign = True
             yield Warn(
                 f"the commitment on chain for task {duty.task_id} is to another proof, so this one can't be revealed: "
-                "make sure that only one node uses this key"
+                "make sure that only one node uses this key",
+                duty.task_id,
             )
 
     def _fail(self, assignment: Assignment, reason: FailureReason, detail: str) -> Iterator[Effect]:
@@ -414,16 +426,6 @@ class Assignments:
         if assignment is None or assignment.key != key or assignment.phase not in phases:
             return None
         return assignment
-
-    def _held(self) -> Resources:
-        """By containers that run, or are being stopped."""
-        held = NOTHING
-        for resources in self._stopping.values():
-            held += resources
-        for assignment in self._by_task.values():
-            if assignment.phase is Phase.RUNNING:
-                held += assignment.duty.spec.resources
-        return held
 
 
 def _require(holds: bool, what: str) -> None:

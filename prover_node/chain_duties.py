@@ -48,6 +48,7 @@ def read_standing(answer: QueryProverStatusResponse) -> Standing:
         test_result=result if answer.test_result else "",
         test_ended_ms=answer.test_ended_ms,
         may_request_test_ms=answer.may_request_test_ms,
+        next_test_ms=answer.next_idle_test_ms,
     )
 
 

@@ -12,6 +12,7 @@ from proofmill.program.v1.state_pb2 import Program
 from proofmill.prover.v1.state_pb2 import Prover
 from proofmill.task.v1.state_pb2 import TASK_STATUS_DONE, Assignment
 
+from chain.amount import UMILL
 from chain.errors import INSUFFICIENT_FEE, PROVER_NOT_FOUND
 from chain.messages import MESSAGES
 from client.errors import ClientError, NodeUnreachable, QueryFailed, TxRejected
@@ -161,6 +162,10 @@ class ChainLink:
             if says_unregistered(error):
                 return None
             raise
+
+    async def balance(self, address: str) -> int:
+        """umill of an account."""
+        return (await self._queries.balances(address))[UMILL]
 
     async def is_settled(self, task_id: int) -> bool:
         """Whether the task is over, so that nobody needs its proof for a vote any more."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import structlog
 from proofmill.task.v1.state_pb2 import (
     ASSIGNMENT_STATUS_FAILED,
@@ -12,11 +14,13 @@ from proofmill.task.v1.state_pb2 import (
 from client.errors import ClientError
 from prover_node.chain_link import ChainLink
 from prover_node.duties import Standing, Verdict
-from prover_node.effects import DeclineTask, Inquire
+from prover_node.effects import DeclineTask, Inquire, Warn
 from prover_node.incidents import Incidents, changes
 from prover_node.journal_entries import JournalEntry, ProofMade, VerdictReached, WorkFailed
 from prover_node.messages import Rejection
 from prover_node.metrics import Metrics
+
+_DECLINES_REMEMBERED = 1000
 
 # Proofs and failures are known before the chain has them.
 _KNOWN = (ASSIGNMENT_STATUS_PROVED, ASSIGNMENT_STATUS_FAILED)
@@ -31,7 +35,9 @@ class Chronicle:
         self._incidents = incidents
         self._metrics = metrics
         self._link = link
-        self._standing: Standing | None = None
+        self._declined: deque[int] = deque(maxlen=_DECLINES_REMEMBERED)
+        self.standing_now: Standing | None = None
+        """The chain's last word on this prover."""
 
     def result(self, entry: JournalEntry) -> None:
         """A result was written to the journal."""
@@ -52,13 +58,17 @@ class Chronicle:
 
     def decline(self, effect: DeclineTask) -> None:
         """An offer is declined."""
+        if effect.task_id in self._declined:
+            return  # sent again
+        self._declined.append(effect.task_id)
+        self._metrics.tasks.labels("declined").inc()
         log.info("an offer is declined", task=effect.task_id, reason=effect.reason)
         self._incidents.add("declined", effect.reason, task_id=effect.task_id)
 
-    def warning(self, message: str) -> None:
+    def warning(self, effect: Warn) -> None:
         """The machine has something to say."""
-        log.warning(message)
-        self._incidents.add("warning", message)
+        log.warning(effect.message, task=effect.task_id)
+        self._incidents.add("warning", effect.message, task_id=effect.task_id)
 
     def rejection(self, rejection: Rejection) -> None:
         """The chain didn't take an entry."""
@@ -75,10 +85,10 @@ class Chronicle:
 
     def standing(self, standing: Standing) -> None:
         """What the chain thinks of this prover now."""
-        for kind, detail in changes(self._standing, standing):
+        for kind, detail in changes(self.standing_now, standing):
             log.warning("the chain holds something against this prover", what=kind, detail=detail)
             self._incidents.add(kind, detail)
-        self._standing = standing
+        self.standing_now = standing
 
     async def inquire(self, effect: Inquire) -> None:
         """Have the chain's own words on how an assignment ended, unless as this node expected."""
@@ -87,9 +97,12 @@ class Chronicle:
         except ClientError as error:
             log.info("how an assignment ended isn't known", task=effect.task_id, reason=str(error))
             return
-        if assignment is None or assignment.status in _KNOWN:
+        if assignment is None:
             return
         status = AssignmentStatus.Name(assignment.status).removeprefix("ASSIGNMENT_STATUS_").lower().replace("_", " ")
+        self._metrics.tasks.labels(status).inc()
+        if assignment.status in _KNOWN:
+            return
         detail = f"{assignment.reason or 'the chain gives no reason'}; it was {effect.phase} here"
         log.warning("an assignment ended", task=effect.task_id, status=status, detail=detail)
         self._incidents.add(status, detail, task_id=effect.task_id)

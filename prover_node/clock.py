@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+SKEW_WARNED_MS = 5000
+"""A skew that is worth a warning."""
+
 _SAMPLES = 10
 _LEAST_SAMPLES = 2
 

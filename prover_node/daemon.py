@@ -14,15 +14,20 @@ import structlog
 
 from chain.address import decode_address
 from client.errors import ClientError
+from client.keys.private_key import PrivateKey
+from prover_node.account import Account
 from prover_node.assignment import Phase
 from prover_node.ballots import Ballots
 from prover_node.capacity_program import CapacityProgram
 from prover_node.chain_link import ChainLink
-from prover_node.chores import check_registration, collect_garbage
+from prover_node.chores import check_registration, collect_garbage, require_clock, watch_clock, watch_node_key
 from prover_node.chronicle import Chronicle
-from prover_node.clock import ClockCheck
+from prover_node.clock import SKEW_WARNED_MS, ClockCheck, describe_skew
+from prover_node.control import ControlSocket
+from prover_node.daemon_metrics import watch_daemon
 from prover_node.deadlines import Deadlines
 from prover_node.duties import ProofRecord, Resources, Usage
+from prover_node.earnings import Earnings
 from prover_node.effects import (
     Cancel,
     DeclineTask,
@@ -38,7 +43,7 @@ from prover_node.effects import (
     SubmitProof,
     Warn,
 )
-from prover_node.events import Draining, DutiesReported, Event, Restarted, StandingReported
+from prover_node.events import Draining, DutiesReported, Event, NodeKeyRotated, Restarted, StandingReported
 from prover_node.experience import Experience
 from prover_node.favourites import Favourites
 from prover_node.fetcher import Fetcher
@@ -48,18 +53,22 @@ from prover_node.inheritance import Inheritance
 from prover_node.jobs import Jobs
 from prover_node.journal import Journal, JournalFull
 from prover_node.journal_entries import JournalEntry, ProofMade
+from prover_node.live_status import VERSION, LiveStatus
 from prover_node.machine import Machine, MachineConfig
 from prover_node.metrics import Metrics
 from prover_node.proof_commitments import ProofCommitments
 from prover_node.public_http import FetchPolicy
 from prover_node.publishing import Publishing
 from prover_node.runner.base import Runner
-from prover_node.server import Server
+from prover_node.runner.gpus import discover
+from prover_node.server import READY, Server
 from prover_node.settings import Settings
 from prover_node.storage import BlobStore
 from prover_node.submitter import Submitter
+from prover_node.supervision import tell_manager
 from prover_node.task_files import TaskFiles
 from prover_node.transfers import Transfers
+from prover_node.use_samples import UseSamples
 from prover_node.watcher import Watcher
 
 _LAST_PROOFS = 100
@@ -121,6 +130,7 @@ class Daemon:
         self._submitter = Submitter(
             self._link, key.address, settings.http.endpoints, self._queue.put, self._chronicle.rejection
         )
+        self._account = Account(self._link, Earnings(home.earnings))
         self._publishing = Publishing(settings.publish, home.root, self._store)
         for digest in self._tasks.proofs():
             self._publishing.add(digest)
@@ -148,33 +158,70 @@ class Daemon:
             self._link, self._store, self._fetcher, runner, settings.fetch.patience_s
         )
         self._aside: set[asyncio.Task[None]] = set()
-        self._watch_gauges()
+        self._samples = UseSamples(runner, discover() if runner.gpus else ())
+        self._live = LiveStatus(
+            machine=self._machine,
+            capacity=capacity,
+            runner=runner,
+            link=self._link,
+            clock=self._clock,
+            samples=self._samples,
+            account=self._account,
+            store=self._store,
+            fetcher=self._fetcher,
+        )
+        self._control = ControlSocket(home.root, self.status)
+        watch_daemon(
+            self._metrics,
+            machine=self._machine,
+            capacity=capacity,
+            link=self._link,
+            clock=self._clock,
+            chronicle=self._chronicle,
+            samples=self._samples,
+            account=self._account,
+            store=self._store,
+            fetcher=self._fetcher,
+            submitter=self._submitter,
+            publishing=self._publishing,
+        )
+        self._metrics.watch("ready", "1 while the node takes part in everything.", lambda: self._status() == READY)
+        self._metrics.watch("chain_reachable", "1 while the chain answers.", lambda: float(self._watcher.connected))
 
     def health(self) -> dict[str, object]:
-        """What ``/health`` answers."""
+        """What ``/health`` answers: what anybody may know."""
         return {
             "status": self._status(),
+            "version": VERSION,
             "operator": self._settings.chain.operator,
             "node": self.node_address,
             "chain_id": self._settings.chain.id,
-            "chain_node": self._link.url,
             "height": self._machine.height,
-            "runner": self._runner.name,
-            "unenforced": list(self._runner.unenforced()),
             "uptime_s": int(time.time() - self._started_at),
-            "assignments": {str(task): phase.value for task, phase in self._machine.prove_phases().items()},
-            "votes": {f"{task}/{round_}": phase.value for (task, round_), phase in self._machine.vote_phases().items()},
-            "store_bytes": self._store.total_bytes,
-            "free_bytes": self._store.free_bytes,
+        }
+
+    def status(self) -> dict[str, object]:
+        """What the control socket answers: all that the operator may want to know."""
+        return {
+            **self.health(),
+            "warnings": self._warnings(),
+            **self._live.snapshot(),
             "unpublished": self._publishing.waiting,
         }
+
+    def _warnings(self) -> list[str]:
+        skew_ms = self._clock.skew_ms
+        found = [describe_skew(skew_ms)] if abs(skew_ms) > SKEW_WARNED_MS else []
+        if self._account.prover is not None and not self._account.node_umill:
+            found.append("the node key has no MILL for fees: send it some (mill send)")
+        return found
 
     def _status(self) -> str:
         if self._stopping.is_set():
             return "stopping"
         if not self._watcher.connected:
             return "chain unreachable"
-        return "ok" if self._store.room > 0 else "disk full"
+        return READY if self._store.room > 0 else "disk full"
 
     def stop(self) -> None:
         """Drain and end, and leave what goes on to the next process; when called again, end everything now."""
@@ -192,7 +239,8 @@ class Daemon:
         try:
             self._check_runner()
             async with self._fetcher:
-                await self._server.start(host, port)
+                await self._server.start(host, port, self._settings.metrics_address())
+                await self._control.start()
                 await self._inheritance.enter()
                 await self._work(host, port)
         finally:
@@ -200,6 +248,7 @@ class Daemon:
                 self._runner.leave_running()
             await self._jobs.close()
             await self._runner.close()
+            await self._control.stop()
             await self._server.stop()
             await self._link.close()
             self._journal.close()
@@ -234,11 +283,18 @@ class Daemon:
                 ),
                 name="garbage",
             ),
-            asyncio.create_task(check_registration(self._link, self._settings, self.node_address), name="registration"),
+            asyncio.create_task(
+                check_registration(self._link, self._settings, lambda: self.node_address), name="registration"
+            ),
+            asyncio.create_task(watch_node_key(self._home, self._use_key), name="node key"),
+            asyncio.create_task(watch_clock(self._clock), name="clock"),
+            asyncio.create_task(self._account.run(), name="account"),
+            asyncio.create_task(self._samples.run(), name="samples"),
             asyncio.create_task(self._publishing.run(), name="publishing"),
             asyncio.create_task(self._drain(), name="drain"),
         ]
         performer = asyncio.create_task(self._perform_all(), name="machine")
+        tell_manager("READY=1")
         log.info(
             "ready",
             runner=self._runner.name,
@@ -259,9 +315,12 @@ class Daemon:
 
     async def _perform_all(self) -> None:
         """The one loop that feeds the machine; ends when the node has drained."""
+        await require_clock(self._clock, self._settings.clock.refuse_s)
         event: Event | _Stop = Restarted(tuple(self._still_true()))
         while not isinstance(event, _Stop):
             await self._perform(self._machine.handle(event))
+            if isinstance(event, DutiesReported):
+                self._live.heard()
             if self._machine.height:
                 await self._inheritance.settle(self._machine.works_under_way())
             if self._machine.unfinished:
@@ -310,8 +369,8 @@ class Daemon:
                     self._jobs.perform(effect)
                 case Inquire():
                     self._begin(self._chronicle.inquire(effect))
-                case Warn(message):
-                    self._chronicle.warning(message)
+                case Warn():
+                    self._chronicle.warning(effect)
                 case _:
                     self._send(effect)
 
@@ -327,6 +386,13 @@ class Daemon:
                 await asyncio.sleep(_TRY_AGAIN_S)
             else:
                 return
+
+    async def _use_key(self, key: PrivateKey) -> None:
+        """The operator gave the prover another node key."""
+        self._link.use_key(key)
+        self._submitter.node = self.node_address = key.address
+        await self._queue.put(NodeKeyRotated(key.secret))
+        log.info("the node key was rotated", node=key.address)
 
     def _publish(self, digest: str) -> None:
         self._server.publish(digest)
@@ -360,6 +426,7 @@ class Daemon:
     async def _drain(self) -> None:
         """Once asked to stop: nothing new, and the end as soon as nothing is owed or time is up."""
         await self._stopping.wait()
+        tell_manager("STOPPING=1")
         log.info("stopping", unfinished=self._machine.unfinished, at_most_s=self._settings.drain_s)
         await self._queue.put(Draining())
         try:
@@ -378,18 +445,3 @@ class Daemon:
             for task_id in self._proved:
                 while not await self._link.is_settled(task_id):  # noqa: ASYNC110 - the chain must be asked
                     await asyncio.sleep(_ASK_AGAIN_S)
-
-    def _watch_gauges(self) -> None:
-        self._metrics.watch("height", "Height of the last report of duties.", lambda: self._machine.height)
-        self._metrics.watch(
-            "unfinished_duties", "Duties that need work or a message.", lambda: self._machine.unfinished
-        )
-        self._metrics.watch("store_bytes", "Bytes in the store.", lambda: self._store.total_bytes)
-        self._metrics.watch(
-            "disk_free_bytes", "Free bytes of the disk beside the reserve.", lambda: self._store.free_bytes
-        )
-        self._metrics.watch("store_room_bytes", "Bytes that can be fetched now.", lambda: self._store.room)
-        self._metrics.watch("unpublished_proofs", "Proofs to be copied.", lambda: self._publishing.waiting)
-        self._metrics.watch("chain_reachable", "1 while the chain answers.", lambda: float(self._watcher.connected))
-        self._metrics.watch("transactions_sent", "Transactions included.", lambda: self._submitter.sent)
-        self._metrics.watch("transactions_failed", "Transactions that failed.", lambda: self._submitter.failed)

@@ -168,6 +168,8 @@ class Standing:
     test_ended_ms: int
     may_request_test_ms: int
     """Block time from which on it may ask for a test; 0 if it needs none."""
+    next_test_ms: int = 0
+    """Block time at which it is tested if it stays idle; 0 if it isn't active."""
 
 
 class Role(enum.StrEnum):

@@ -208,9 +208,10 @@ class Inquire:
 
 @dataclass(frozen=True, slots=True)
 class Warn:
-    """Tell the operator something that no other effect shows."""
+    """Tell the operator something about a task that no other effect shows."""
 
     message: str
+    task_id: int
 
 
 Entry: TypeAlias = (

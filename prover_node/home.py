@@ -62,6 +62,11 @@ class Home:
         return self.root / "experience"
 
     @property
+    def earnings(self) -> Path:
+        """What was earned by when."""
+        return self.root / "earnings"
+
+    @property
     def blobs(self) -> Path:
         """Content-addressed files."""
         return self.root / "store" / "blobs"

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 
@@ -149,6 +150,7 @@ class Jobs:
 
     async def _answer(self, key: JobKey, work: Coroutine[None, None, Event]) -> None:
         answer: Event
+        structlog.contextvars.bind_contextvars(task=key.task_id)
         try:
             answer = await work
         except (OSError, StoreError) as error:
@@ -166,6 +168,8 @@ class Jobs:
         # A verifier gains nothing by giving up: the machine ends the wait when the vote is due.
         patience_s = math.inf if effect.key.role is Role.VERIFY else self._patience_s
         within_s = effect.within_ms / 1000 or math.inf
+        began_s, role = time.monotonic(), effect.key.role.value
+        missing = sum(ref.size for ref in files if ref.inline is None and not self._store.has(ref.key))
         fetches = (self._fetcher.fetch(ref, patience_s, within_s) for ref in files)
         results = await asyncio.gather(*fetches, return_exceptions=True)
         for ref, result in zip(files, results, strict=True):
@@ -173,6 +177,8 @@ class Jobs:
                 return FetchFailed(effect.key, ref.kind, str(result))
             if isinstance(result, BaseException):
                 raise result
+        self._metrics.fetched_bytes.labels(role).inc(missing)
+        self._metrics.fetch_seconds.labels(role).observe(time.monotonic() - began_s)
         if effect.key.role is Role.PROVE:
             # While others compute, so that nothing but the program takes this one's time. The run says what is wrong.
             with contextlib.suppress(RunnerError):
@@ -191,6 +197,8 @@ class Jobs:
         outcome = await self._runner.run(job)
         self._metrics.runs.labels(key.role.value, outcome.reason.value).inc()
         self._metrics.run_seconds.labels(key.role.value).observe(outcome.wall_ms / 1000)
+        self._metrics.run_cpu_seconds.labels(key.role.value).inc(outcome.cpu_ms / 1000)
+        self._metrics.run_gpu_seconds.labels(key.role.value).inc(outcome.gpu_ms / 1000)
         log.info(
             "a container ended",
             job=key.name,

@@ -36,7 +36,7 @@ from prover_node.journal_entries import ProofMade, VerdictReached, WorkFailed
 from prover_node.outbox import Outbox
 from prover_node.proof_commitments import ProofCommitments
 from prover_node.retests import Retests
-from prover_node.seats import Phase as VotePhase, Seats
+from prover_node.seats import Phase as VotePhase, Seat, Seats
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,16 @@ class Machine:
         return self._height
 
     @property
+    def time_ms(self) -> int:
+        """Block time of the newest report; 0 before the first."""
+        return self._time_ms
+
+    @property
+    def held(self) -> Resources:
+        """By prover containers that run, or are being stopped."""
+        return self._assignments.held
+
+    @property
     def unfinished(self) -> int:
         """Duties that still need work or a message."""
         return self._assignments.unfinished + self._seats.unfinished
@@ -94,6 +104,10 @@ class Machine:
     def assignments(self) -> list[Assignment]:
         """How far each assignment is: copies, by task."""
         return self._assignments.listed()
+
+    def seats(self) -> list[Seat]:
+        """How far each seat is: copies, by task and round."""
+        return self._seats.listed()
 
     def vote_phases(self) -> dict[tuple[int, int], VotePhase]:
         """Phase of each seat, by task and round."""

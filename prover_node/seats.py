@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.proof_limits import BUNDLE_BYTES_MAX
 from prover_node.ballots import Ballot, Ballots
@@ -144,6 +144,10 @@ class Seats:
         """What the verifiers of undecided seats are for."""
         return {seat.key.work for seat in self._by_id.values() if seat.key is not None}
 
+    def listed(self) -> list[Seat]:
+        """Copies of all, by task and round."""
+        return [replace(self._by_id[seat_id]) for seat_id in sorted(self._by_id)]
+
     def validate_state(self) -> None:
         """Raise AssertionError unless every record is consistent."""
         running = 0
@@ -165,7 +169,10 @@ class Seats:
         if duty.commitment:
             yield from self._heed_commitment(seat)
         elif duty.commit_closed:
-            yield Warn(f"the vote on task {duty.task_id}, round {duty.round} closed before this node could commit")
+            yield Warn(
+                f"the vote on task {duty.task_id}, round {duty.round} closed before this node could commit",
+                duty.task_id,
+            )
         elif seat_id in self._verdicts:
             seat.phase, seat.verdict = Phase.DECIDED, self._verdicts[seat_id]
         elif any(ref.kind is FileKind.PROOF and ref.size > BUNDLE_BYTES_MAX for ref in duty.spec.files):
@@ -186,7 +193,8 @@ class Seats:
         if ballot is None:
             yield Warn(
                 f"the commitment on chain for task {duty.task_id}, round {duty.round} was not made with this "
-                "node key, so the vote can't be revealed: make sure that only one node uses this key"
+                "node key, so the vote can't be revealed: make sure that only one node uses this key",
+                duty.task_id,
             )
 
     def _hurry(self, seat: Seat, time_ms: int) -> Iterator[Effect]:
@@ -197,7 +205,9 @@ class Seats:
             yield from self._release(seat)
             seat.phase = Phase.MISSED
             duty = seat.duty
-            yield Warn(f"the vote on task {duty.task_id}, round {duty.round} closed before the verifier ended")
+            yield Warn(
+                f"the vote on task {duty.task_id}, round {duty.round} closed before the verifier ended", duty.task_id
+            )
         elif time_ms >= seat.last_call_ms:
             what = seat.phase.value
             yield from self._decide(seat, Verdict.INCONCLUSIVE, f"still {what} when the commit window was closing")

@@ -27,13 +27,17 @@ LIST_DEFAULT = 100
 LIST_MAX = 1000
 """Tasks in one answer."""
 
+READY = "ok"
+"""The one status in which a node takes part in everything."""
+
 Health = Callable[[], Mapping[str, object]]
 
 
 class Server:
-    """Serves ``/blobs/{sha256}``, ``/tasks``, ``/tasks/{id}/proof|stdout|stderr``, ``/health`` and ``/metrics``.
+    """Serves ``/blobs/{sha256}``, ``/tasks``, ``/tasks/{id}/proof|stdout|stderr``, ``/health`` and ``/health/live``.
 
-    Only the node's own proofs are served, never what it fetched: that may be a user's witness.
+    ``/metrics`` too, unless :meth:`start` is given another address for them. Only the node's own proofs are served,
+    never what it fetched: that may be a user's witness.
     """
 
     def __init__(self, store: BlobStore, tasks: TaskFiles, metrics: Metrics, health: Health) -> None:
@@ -42,7 +46,7 @@ class Server:
         self._metrics = metrics
         self._health = health
         self._published: set[str] = set(tasks.proofs())
-        self._runner: web.AppRunner | None = None
+        self._runners: list[web.AppRunner] = []
 
     def publish(self, digest: str) -> None:
         """Serve the blob ``digest`` (hex) from now on."""
@@ -52,32 +56,45 @@ class Server:
         """Serve it no longer."""
         self._published.discard(digest)
 
-    def app(self) -> web.Application:
-        """The routes."""
+    def app(self, *, metrics: bool = True) -> web.Application:
+        """The routes, those of ``metrics`` among them or not."""
         app = web.Application(client_max_size=1024)
         app.router.add_get("/blobs/{digest}", self._blob)
         app.router.add_get("/tasks", self._list)
         app.router.add_get("/tasks/{task_id}/proof", self._proof)
         app.router.add_get("/tasks/{task_id}/{name:stdout|stderr}", self._log)
         app.router.add_get("/health", self._show_health)
+        app.router.add_get("/health/live", self._show_life)
+        return self._with_metrics(app) if metrics else app
+
+    def _with_metrics(self, app: web.Application) -> web.Application:
         app.router.add_get("/metrics", self._show_metrics)
         return app
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen, and return the port (of the system's choice for 0); ClientError when the address can't be used."""
-        self._runner = web.AppRunner(self.app(), access_log=None)
-        await self._runner.setup()
+    async def start(self, host: str, port: int, metrics: tuple[str, int] | None = None) -> int:
+        """Listen, and return the port (of the system's choice for 0); ClientError when an address can't be used."""
+        served = await self._listen("http.listen", self.app(metrics=metrics is None), host, port)
+        if metrics is not None:
+            await self._listen(
+                "http.metrics_listen", self._with_metrics(web.Application(client_max_size=1024)), *metrics
+            )
+        return served
+
+    async def _listen(self, setting: str, app: web.Application, host: str, port: int) -> int:
+        runner = web.AppRunner(app, access_log=None)
+        self._runners.append(runner)
+        await runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await web.TCPSite(runner, host, port).start()
         except OSError as error:
             await self.stop()
-            raise ClientError(f"can't listen on {host}:{port}: {error.strerror}; choose another http.listen") from error
-        return int(self._runner.addresses[0][1])
+            raise ClientError(f"can't listen on {host}:{port}: {error.strerror}; choose another {setting}") from error
+        return int(runner.addresses[0][1])
 
     async def stop(self) -> None:
         """Finish the answers that are under way, and close."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        for runner in self._runners:
+            await runner.cleanup()
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
         digest = request.match_info["digest"]
@@ -124,7 +141,11 @@ class Server:
         return web.FileResponse(path, headers={"Content-Type": "text/plain; charset=utf-8", **_INERT, **_ASK_AGAIN})
 
     async def _show_health(self, request: web.Request) -> web.Response:
-        return web.json_response(dict(self._health()))
+        health = dict(self._health())
+        return web.json_response(health, status=200 if health["status"] == READY else 503)
+
+    async def _show_life(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

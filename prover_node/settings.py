@@ -35,10 +35,14 @@ class ChainSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpSettings:
-    """``listen`` is ``host:port``; ``endpoints`` are the base URLs under which others reach it."""
+    """``listen`` is ``host:port``; ``endpoints`` are the base URLs under which others reach it.
+
+    ``metrics_listen`` is where metrics are served, and nowhere else; empty: beside the proofs.
+    """
 
     listen: str
     endpoints: list[str]
+    metrics_listen: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +141,13 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClockSettings:
+    """The daemon doesn't start while this machine's clock is ``refuse_s`` away from the chain's; 0 never."""
+
+    refuse_s: int = 60
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogSettings:
     """``format`` is console or json."""
 
@@ -155,6 +166,7 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    clock: ClockSettings = field(default_factory=ClockSettings)
     log: LogSettings = field(default_factory=LogSettings)
     drain_s: int = 30
     """How long a stopping node still works on what it owes."""
@@ -173,6 +185,7 @@ class Settings:
         for url in (*self.chain.nodes, *self.http.endpoints):
             check_url(url)
         self.listen_address()
+        self.metrics_address()
         self._one_of("runner.kind", self.runner.kind, ("auto", "docker", "sandbox"))
         self._one_of("log.format", self.log.format, ("console", "json"))
         for name, value, least in (
@@ -185,6 +198,7 @@ class Settings:
             ("store.max_bytes", self.store.max_bytes, 1),
             ("store.reserve_bytes", self.store.reserve_bytes, 0),
             ("store.keep_proofs_days", self.store.keep_proofs_days, 1),
+            ("clock.refuse_s", self.clock.refuse_s, 0),
             ("drain_s", self.drain_s, 0),
         ):
             if value < least:
@@ -192,19 +206,27 @@ class Settings:
 
     def listen_address(self) -> tuple[str, int]:
         """``http.listen`` as host and port."""
-        try:
-            parts = urlsplit(f"//{self.http.listen}")
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port = None, None
-        if not host or port is None or parts.path:
-            raise SettingsError(f"http.listen must be host:port such as 127.0.0.1:8700, not {self.http.listen!r}")
-        return host, port
+        return _address("http.listen", self.http.listen)
+
+    def metrics_address(self) -> tuple[str, int] | None:
+        """``http.metrics_listen`` as host and port, if it is set."""
+        return _address("http.metrics_listen", self.http.metrics_listen) if self.http.metrics_listen else None
 
     @staticmethod
     def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         if value not in allowed:
             raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+
+
+def _address(name: str, text: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or port is None or parts.path:
+        raise SettingsError(f"{name} must be host:port such as 127.0.0.1:8700, not {text!r}")
+    return host, port
 
 
 def load_settings(path: Path) -> Settings:

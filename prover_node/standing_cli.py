@@ -3,64 +3,119 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
-import httpx
 from proofmill.prover.v1.tx_pb2 import MsgRequestTest
+from rich.live import Live
+from rich.text import Text
 
 from client.cli.output import emit, pairs
 from client.cli.session import Detail, asking, print_outcome, show_plan
+from client.errors import NodeUnreachable
 from client.plain import Plain, to_plain
 from client.sdk import MillClient
 from prover_node.cli_options import client_settings, dry_run_option, format_option, home_option, one_node_option
+from prover_node.control import ask_daemon
 from prover_node.home import Home
 from prover_node.incidents import read_incidents
 from prover_node.registration import registration_problems
 from prover_node.settings import Settings
-from prover_node.standing_view import Phases, duty_table, incident_table, standing_rows
+from prover_node.standing_view import (
+    Phases,
+    daemon_rows,
+    duty_table,
+    earned_text,
+    incident_table,
+    standing_rows,
+    work_table,
+)
 
 _SHOWN = 10
+_RENEWED_S = 2.0
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    """How a prover stands, as data and as text."""
+
+    data: Plain
+    text: str
 
 
 @click.command()
 @home_option
+@click.option("--watch", is_flag=True, help="Go on until Ctrl-C, renewed in place; with -o json a line each time.")
 @one_node_option
 @format_option
-def status(home: Path, *, node: str | None, output_format: str) -> None:
-    """Show how the prover stands on chain and why, how its daemon is, and what went wrong lately."""
+def status(home: Path, *, watch: bool, node: str | None, output_format: str) -> None:
+    """Show how the prover stands on chain and why, what its daemon works on, and what went wrong lately.
+
+    \b
+    Examples:
+      mill prover status
+      mill prover status --watch
+    """
     place = Home(home)
-    settings, incidents = place.settings(), read_incidents(place.incidents)
+    settings = place.settings()
 
     async def work(client: MillClient) -> None:
-        operator = settings.chain.operator
-        standing = await client.prover_status(operator)
-        prover = await client.prover(operator)
-        daemon = await _health(settings)
-        problems = registration_problems(prover, settings, place.node_key().address)
-        data: Plain = {
-            "operator": operator,
-            "chain": to_plain(standing),
-            "prover": to_plain(prover),
-            "problems": problems,
-            "daemon": daemon,
-            "incidents": [asdict(one) for one in incidents],
-        }
-
-        def table() -> str:
-            rows: list[tuple[str, object]] = [("operator", operator), *standing_rows(standing, prover)]
-            if daemon is None:
-                rows.append(("daemon", f"doesn't answer at {settings.http.listen}"))
-            else:
-                rows += [("daemon", daemon["status"]), ("runner", daemon["runner"]), ("height", daemon["height"])]
-            rows += [("problem", problem) for problem in problems]
-            return pairs(rows) + incident_table(incidents, _SHOWN)
-
-        emit(output_format, data, table)
+        if watch:
+            await _watch(lambda: _look(client, place, settings), output_format)
+            return
+        seen = await _look(client, place, settings)
+        emit(output_format, seen.data, lambda: seen.text)
 
     asking(client_settings(settings, node, output_format), work)
+
+
+async def _look(client: MillClient, place: Home, settings: Settings) -> _Snapshot:
+    operator, incidents = settings.chain.operator, read_incidents(place.incidents)
+    daemon = await ask_daemon(place.root)
+    standing = await client.prover_status(operator)
+    prover = await client.prover(operator)
+    problems = registration_problems(prover, settings, place.node_key().address)
+    data: Plain = {
+        "operator": operator,
+        "chain": to_plain(standing),
+        "prover": to_plain(prover),
+        "problems": problems,
+        "daemon": daemon,
+        "incidents": [asdict(one) for one in incidents],
+    }
+    earned = earned_text(prover, daemon, int(time.time() * 1000))
+    rows: list[tuple[str, object]] = [("operator", operator), *standing_rows(standing, prover), ("earned", earned)]
+    if daemon is None:
+        rows.append(("daemon", f"doesn't answer in {place.root}"))
+    else:
+        rows += daemon_rows(daemon)
+    rows += [("problem", problem) for problem in problems]
+    doing = work_table(daemon) if daemon is not None else ""
+    return _Snapshot(data, pairs(rows) + doing + incident_table(incidents, _SHOWN))
+
+
+async def _watch(look: Callable[[], Awaitable[_Snapshot]], output_format: str) -> None:
+    """Show what ``look`` gives again and again, also while the chain doesn't answer."""
+    live = Live(auto_refresh=False, screen=True) if output_format == "table" and sys.stdout.isatty() else None
+    with live or contextlib.nullcontext():
+        while True:
+            try:
+                seen = await look()
+            except NodeUnreachable as error:
+                seen = _Snapshot({"error": str(error)}, str(error))
+            if live is not None:
+                live.update(Text(seen.text), refresh=True)
+            elif output_format == "json":
+                click.echo(json.dumps(seen.data, ensure_ascii=False))
+            else:
+                emit(output_format, seen.data, lambda text=seen.text: f"{text}\n")  # type: ignore[misc]
+            await asyncio.sleep(_RENEWED_S)
 
 
 @click.command()
@@ -74,8 +129,11 @@ def duties(home: Path, *, node: str | None, output_format: str) -> None:
 
     async def work(client: MillClient) -> None:
         answer = await client.prover_duties(settings.chain.operator)
-        daemon = await _health(settings) or {}
-        phases = Phases(daemon.get("assignments", {}), daemon.get("votes", {}))
+        daemon = await ask_daemon(place.root) or {"assignments": [], "votes": []}
+        phases = Phases(
+            {str(one["task_id"]): one["phase"] for one in daemon["assignments"]},
+            {f"{one['task_id']}/{one['round']}": one["phase"] for one in daemon["votes"]},
+        )
         data: Plain = {
             **to_plain(answer),
             "daemon": asdict(phases),
@@ -116,12 +174,3 @@ def unjail(home: Path, *, dry_run: bool, node: str | None, output_format: str) -
             print_outcome(client_side, outcome, [Detail("node", key.address, "node key", key.address)])
 
     asyncio.run(work())
-
-
-async def _health(settings: Settings) -> dict[str, Any] | None:
-    try:
-        async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
-            answer = (await http.get(f"http://{settings.http.listen}/health")).json()
-    except (httpx.HTTPError, ValueError):
-        return None
-    return answer if isinstance(answer, dict) else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from proofmill.prover.v1.query_pb2 import QueryProverDutiesResponse, QueryProverStatusResponse
 from proofmill.prover.v1.state_pb2 import Prover, ProverStatus, TestResult
@@ -115,6 +116,90 @@ def duty_table(answer: QueryProverDutiesResponse, phases: Phases, incidents: Seq
     if not rows:
         return f"nothing is owed at height {answer.height}"
     return columns(("duty", "task", "round", "status", "until", "here", "note"), rows)
+
+
+def work_table(daemon: Mapping[str, Any]) -> str:
+    """What the daemon works on, with what its containers use; empty if that is nothing."""
+    gpus = {one["number"]: one["utilisation"] for one in daemon["gpus"]}
+    rows: list[tuple[object, ...]] = [
+        (
+            "prove",
+            one["task_id"],
+            one["phase"] if one["accepted"] else f"{one['phase']}, offered",
+            f"{one['left_s']} s",
+            *_use(one, gpus),
+            one["program"][:12],
+            _work_note(one),
+        )
+        for one in daemon["assignments"]
+    ]
+    rows += [
+        (
+            "vote",
+            f"{one['task_id']}/{one['round']}",
+            one["phase"],
+            f"{one['left_s']} s",
+            *_use(one, gpus),
+            one["program"][:12],
+            "committed" if one["committed"] else "",
+        )
+        for one in daemon["votes"]
+    ]
+    if not rows:
+        return ""
+    return "\n\n" + columns(("work", "task", "phase", "left", "cores", "memory", "GPUs", "program", "note"), rows)
+
+
+def _use(one: Mapping[str, Any], gpus: Mapping[int, float]) -> tuple[str, str, str]:
+    """Cores, memory and GPUs of a container that runs, and of how much."""
+    needs, use = one["resources"], one["use"]
+    if use is None:
+        return "-", "-", "-"
+    shares = (f"{number}: {gpus[number]:.0%}" if number in gpus else str(number) for number in use["gpus"])
+    return (
+        f"{use['cpu_millis'] / 1000:.2f} of {needs['cpu_millis'] / 1000:g}",
+        f"{use['memory_bytes'] >> 20} of {needs['memory_bytes'] >> 20} MiB",
+        ", ".join(shares) or "-",
+    )
+
+
+def _work_note(one: Mapping[str, Any]) -> str:
+    notes = ["capacity test" if one["test"] else "", "by experience" if one["by_experience"] else ""]
+    if one["running_s"] is not None:
+        usually = f", usually {one['likely_ms'] / 1000:.0f} s" if one["likely_ms"] else ""
+        notes.append(f"runs since {one['running_s']} s of {one['time_limit_s']} s{usually}")
+    return "; ".join(filter(None, notes))
+
+
+def earned_text(prover: Prover, daemon: Mapping[str, Any] | None, now_ms: int) -> str:
+    """In all, and lately as far as the daemon has noted it down."""
+    text = f"{format_amount(prover.earned_umill, UMILL)} in all"
+    if daemon is None:
+        return text
+    gain = daemon["earned_last_day"]
+    # Sums are noted down every few minutes.
+    whole_day = now_ms - gain["since_ms"] >= 24 * 3_600_000
+    since = "in the last 24 h" if whole_day else f"since {time_label(gain['since_ms'])[:19]}"
+    return f"{text}, {format_amount(gain['umill'], UMILL)} {since}"
+
+
+def daemon_rows(daemon: Mapping[str, Any]) -> list[Row]:
+    """How the daemon is."""
+    held, capacity = daemon["held"], daemon["capacity"]
+    in_use = (
+        f"{held['cpu_millis'] / 1000:g} of {capacity['cpu_millis'] / 1000:g} cores",
+        f"{held['memory_bytes'] >> 20} of {capacity['memory_bytes'] >> 20} MiB",
+        f"{held['gpus']} of {capacity['gpus']} GPUs",
+    )
+    rows: list[Row] = [
+        ("daemon", daemon["status"]),
+        ("runner", daemon["runner"]),
+        ("height", f"{daemon['height']}, by {daemon['chain_node']}"),
+        ("in use", ", ".join(in_use)),
+    ]
+    rows += [("not enforced", sentence) for sentence in daemon["unenforced"]]
+    rows += [("warning", sentence) for sentence in daemon["warnings"]]
+    return rows
 
 
 def _resources(claim: Resources) -> str:

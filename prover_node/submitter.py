@@ -63,16 +63,23 @@ class Submitter:
 
     async def _send(self, batch: Batch) -> None:
         names = [f"{ref.kind.value} {ref.task_id}" for ref in batch.refs]
+        about = _about(batch)
         try:
             outcome = await self._link.send(batch.messages)
             rejections = batch.rejections(outcome)
         except (ClientError, ValueError) as error:
             # The next block's report tells whether it is still owed.
             self.failed += 1
-            log.warning("a transaction failed", entries=names, reason=str(error))
+            log.warning("a transaction failed", **about, entries=names, reason=str(error))
             await self._report(TxFailed(batch.refs))
             return
         self.sent += 1
-        log.info("a transaction was included", entries=names, height=outcome.height, hash=outcome.hash)
+        log.info("a transaction was included", **about, entries=names, height=outcome.height, hash=outcome.hash)
         for rejection in rejections:
             self._refused(rejection)
+
+
+def _about(batch: Batch) -> dict[str, object]:
+    """The tasks that a transaction is about, as a log line names them."""
+    tasks = sorted({ref.task_id for ref in batch.refs if ref.task_id})
+    return {"task": tasks[0]} if len(tasks) == 1 else {"tasks": tasks}

@@ -50,6 +50,7 @@ from client.errors import TxRejected
 from client.messages import cancel_task, deploy_program, run_task, update_params
 from client.program.build import build
 from client.sdk import MillClient
+from prover_node.control import ask_daemon
 from tests.support.behave_program import build_behave_image
 from tests.support.localnet import (
     PATIENCE_S,
@@ -416,9 +417,9 @@ def test_cancelling_running_work_pays_the_elapsed_share_and_ends_the_container(n
 
 
 def working_on(network: Localnet, index: int) -> dict[str, str]:
-    answer = httpx.get(f"{network.plan.prover_url(index)}/health", timeout=5, trust_env=False)
-    assignments: dict[str, str] = answer.json()["assignments"]
-    return assignments
+    daemon = asyncio.run(ask_daemon(Path(network.layout.prover(index))))
+    assert daemon is not None, f"prover{index} doesn't answer"
+    return {str(one["task_id"]): one["phase"] for one in daemon["assignments"]}
 
 
 def test_a_proved_task_is_too_late_to_cancel(network: Localnet, image: bytes) -> None:

@@ -27,6 +27,7 @@ from client.keys.private_key import PrivateKey
 from prover_node.home import Home
 from prover_node.settings import (
     ChainSettings,
+    ClockSettings,
     FetchSettings,
     HttpSettings,
     LogSettings,
@@ -219,6 +220,8 @@ class ProverNodes:
             runner=RunnerSettings(kind="docker" if self._docker_url else "sandbox"),
             fetch=FetchSettings(allow_private_urls=True, patience_s=2),
             log=LogSettings(format="json"),
+            # The chain in memory has a time of its own.
+            clock=ClockSettings(refuse_s=0),
             auto_retest=self._auto_retest,
         )
         self.home(index).create(

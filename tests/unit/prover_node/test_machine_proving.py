@@ -164,7 +164,7 @@ def test_a_decline_beyond_the_limit_is_pointed_out() -> None:
     m.handle(StandingReported(standing(declines_left=1)))
     effects = m.handle(reported(prove_duty(1), prove_duty(2)))
     assert [effect for effect in effects if isinstance(effect, Warn)] == [
-        Warn("declining task 2 counts as a miss, because no declines are left")
+        Warn("declining task 2 counts as a miss, because no declines are left", 2)
     ]
 
 

@@ -140,7 +140,7 @@ def test_a_short_window_still_leaves_most_of_itself_for_the_work() -> None:
 def test_a_seat_that_missed_the_window_says_so_and_stops() -> None:
     m = machine()
     running(m)
-    warning = Warn("the vote on task 1, round 1 closed before the verifier ended")
+    warning = Warn("the vote on task 1, round 1 closed before the verifier ended", 1)
     assert m.handle(reported(vote_duty(closed=True), height=11)) == [Cancel(KEY), Forget(KEY), warning]
     assert m.vote_phases() == {(1, 1): Phase.MISSED}
     assert m.handle(RunFinished(KEY, outcome())) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,6 +46,39 @@ async def http(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
         yield session
     await server.stop()
+
+
+@pytest.mark.parametrize(("status", "code"), [("ok", 200), ("chain unreachable", 503), ("stopping", 503)])
+async def test_a_node_that_takes_no_part_is_not_ready_but_alive(tmp_path: Path, status: str, code: int) -> None:
+    server = Server(
+        BlobStore(tmp_path / "blobs", 10), TaskFiles(tmp_path / "tasks"), Metrics(), lambda: {"status": status}
+    )
+    port = await server.start("127.0.0.1", 0)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        async with session.get("/health") as answer:
+            assert (answer.status, await answer.json()) == (code, {"status": status})
+        async with session.get("/health/live") as answer:
+            assert answer.status == 200
+    await server.stop()
+
+
+async def test_metrics_on_an_address_of_their_own_are_nowhere_else(tmp_path: Path, taken_port: int) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        apart = probe.getsockname()[1]
+    server = Server(BlobStore(tmp_path / "blobs", 10), TaskFiles(tmp_path / "tasks"), Metrics(), dict)
+    port = await server.start("127.0.0.1", 0, ("127.0.0.1", apart))
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert answer.status == 404
+        async with session.get(f"http://127.0.0.1:{apart}/metrics") as answer:
+            assert answer.status == 200
+        async with session.get(f"http://127.0.0.1:{apart}/tasks") as answer:
+            assert answer.status == 404
+    await server.stop()
+    other = Server(BlobStore(tmp_path / "b2", 10), TaskFiles(tmp_path / "t2"), Metrics(), dict)
+    with pytest.raises(ClientError, match=r"choose another http\.metrics_listen"):
+        await other.start("127.0.0.1", 0, ("127.0.0.1", taken_port))
 
 
 @pytest.fixture
