@@ -56,6 +56,10 @@ class PartialFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """What came is kept."""
         self._file.close()
 
     @property

@@ -201,7 +201,7 @@ class BlobStore:
         with self._announced(_Arriving(size, path)) as arriving:
             await asyncio.to_thread(self._make_room, arriving)
             try:
-                with await asyncio.to_thread(open_partial, path, digest, size) as partial:
+                with await _opened(path, digest, size) as partial:
                     yield partial
                     partial.check()
                 await asyncio.to_thread(self._install, path, digest, size)
@@ -307,6 +307,21 @@ class BlobStore:
         busy = {one.path for one in self._arriving}
         found = [path for path in self._partials.iterdir() if _NAME.fullmatch(path.name) and path not in busy]
         return sorted(found, key=_used_at)
+
+
+async def _opened(path: Path, digest: str, size: int) -> PartialFile:
+    """Reading what is there takes a while; who is cancelled meanwhile leaves no open file behind."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_partial, path, digest, size))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close)
+        raise
+
+
+def _close(opening: asyncio.Future[PartialFile]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _flush(file: IO[bytes]) -> None:

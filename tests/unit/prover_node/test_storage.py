@@ -137,6 +137,23 @@ async def test_what_came_in_part_is_continued_even_by_another_process(tmp_path: 
     assert files_below(tmp_path) == [store.path(sha(data))]
 
 
+async def test_who_is_cancelled_before_the_part_was_read_leaves_it_closed_and_as_it_was(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path, 100)
+    await receive_part(store, b"hello world", 5)
+    for steps in range(12):
+
+        async def resume() -> None:
+            async with store.resume(sha(b"hello world"), 11):
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(resume())
+        for _ in range(steps):
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert await receive_part(store, b"hello world", 11) == 5
+
+
 async def test_wrong_bytes_are_not_kept_for_the_next_attempt(tmp_path: Path) -> None:
     store = BlobStore(tmp_path, 100)
     await receive_part(store, b"hello world", 5)

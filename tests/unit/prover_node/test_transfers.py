@@ -43,3 +43,4 @@ def test_only_what_is_missing_is_fetched_and_the_same_bytes_once() -> None:
     assert transfers.missing(files) == 25
     assert transfers.ms(25) == 2500
     assert transfers.ms(1) == 100
+    assert not transfers.no_room(files)
