@@ -6,6 +6,7 @@ Source: RFC 9110, sections 8.8.3 (ETag), 13.1.2 (If-None-Match), 13.1.5 (If-Rang
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -39,10 +40,12 @@ async def serve_file(request: web.Request, path: Path, etag: str, headers: Mappi
             sent["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
         response = web.StreamResponse(status=200 if whole else 206, headers=sent)
         response.content_length = len(part)
-        await response.prepare(request)
-        if request.method != "HEAD":
-            await _send(response, file, part)
-        await response.write_eof()
+        # Whoever goes away in the middle is nobody's concern.
+        with contextlib.suppress(ConnectionResetError):
+            await response.prepare(request)
+            if request.method != "HEAD":
+                await _send(response, file, part)
+            await response.write_eof()
         return response
 
 
@@ -52,7 +55,7 @@ async def _send(response: web.StreamResponse, file: BinaryIO, part: range) -> No
     while left:
         chunk = await asyncio.to_thread(file.read, min(left, _CHUNK))
         if not chunk:
-            raise ConnectionAbortedError("the file is shorter than it was")
+            raise OSError("a stored file became shorter while it was sent")
         await response.write(chunk)
         left -= len(chunk)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import socket
@@ -156,6 +157,23 @@ async def test_what_somebody_has_already_is_not_sent_again(
         async with http.get(path, headers={"If-None-Match": condition}) as answer:
             assert (answer.status, answer.headers["ETag"]) == (status, TAG)
             assert await answer.read() == (b"" if status == 304 else PROOF)
+
+
+async def test_whoever_goes_away_in_the_middle_is_not_worth_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, tasks = BlobStore(tmp_path / "blobs", 1 << 26), TaskFiles(tmp_path / "tasks")
+    tasks.save_proof(1, await put(store, bytes(1 << 25)))
+    server = Server(store, tasks, Metrics(), dict)
+    port = await server.start("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /tasks/1/proof HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.read(1 << 16)
+    writer.transport.abort()
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{port}/tasks/1/proof") as answer:
+        assert len(await answer.read()) == 1 << 25
+    await server.stop()
+    assert caplog.records == []
 
 
 async def test_head_says_what_get_would_send(http: aiohttp.ClientSession) -> None:
