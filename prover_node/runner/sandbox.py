@@ -431,7 +431,7 @@ class SandboxRunner:
             file_too_large=not self._privileged and ended.exit_code == _TOO_LARGE_EXIT,
             not_executable=unusable,
             error=error,
-            fault=run.fault or (lost_gpu(run.gpus) if ended.exit_code else ""),
+            fault=run.fault or (lost_gpu(run.gpus) if ended.exit_code != 0 else ""),
             wall_ms=ended.wall_ms,
             cpu_ms=usage.cpu_ms,
             peak_memory_bytes=usage.peak_memory_bytes,
