@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
-from proofmill.program.v1.state_pb2 import Image, ProgramSpec
+from proofmill.program.v1.state_pb2 import Asset, Image, ProgramSpec
 from proofmill.task.v1.query_pb2 import QueryTaskResponse
 from proofmill.task.v1.state_pb2 import (
     PAYOUT_KIND_BURN,
@@ -31,6 +32,7 @@ from chain.program.ids import program_id
 from client.messages import deploy_program, run_task
 from client.sdk import MillClient, TaskLogs
 from tests.support.behave_program import build_behave_image
+from tests.support.image_archives import docker_archive, file, image_config, tar
 from tests.support.localnet import PATIENCE_S, Localnet
 
 MIB: Final = 1 << 20
@@ -56,7 +58,10 @@ class Bad:
     verifier_time_limit_s: int = 10
     cpu_millis: int = 500
     memory_bytes: int = 96 * MIB
+    image: str = "behave"
     image_lies: bool = False
+    image_shrinks: bool = False
+    asset_lies: bool = False
     input_lies: bool = False
     input_missing: bool = False
 
@@ -79,8 +84,16 @@ BAD: Final = (
     # It goes on if it is refused everything, and then has written nothing.
     Bad("tries-the-network", ("escape",), "bad output"),
     Bad("prints-without-end", ("print",), "bad output"),
+    Bad("prints-a-gibibyte", ("print-much", "1024"), "bad output"),
+    Bad("leaves-names-that-are-no-text", ("odd-names",), "bad output: the path "),
+    Bad("leaves-links", ("links-out",), "bad output: "),
     Bad("is-not-there", ("no-such-mode",), "exit code: the program exited with code 9"),
     Bad("image-is-another", ("ok",), "image unavailable", image_lies=True),
+    Bad("image-is-larger-than-it-says", ("ok",), "image unavailable", image_shrinks=True),
+    Bad("image-is-none", ("ok",), "image unavailable: the image is not an uncompressed tar archive", image="junk"),
+    Bad("image-is-for-another-cpu", ("ok",), "image unavailable: the image is for linux/s390x", image="foreign"),
+    Bad("image-lacks-the-command", ("ok",), "image unavailable: the image's command can't be executed", image="empty"),
+    Bad("asset-is-another", ("ok",), "image unavailable", asset_lies=True),
     Bad("input-is-another", ("ok",), "input unavailable", input_lies=True),
     Bad("input-is-nowhere", ("ok",), "input unavailable", input_missing=True),
     Bad("proof-is-invalid", ("ok",), "found the proof invalid", verifier=("verify",)),
@@ -89,6 +102,8 @@ BAD: Final = (
     Bad(
         "verifier-sleeps", ("ok",), "to a verdict", TASK_STATUS_UNDECIDED, verifier=("sleep",), verifier_time_limit_s=1
     ),
+    # A program can know the time whatever a runner does, so what it makes of that is its own responsibility.
+    Bad("verifier-watches-the-clock", ("ok",), "found the proof valid", TASK_STATUS_DONE, verifier=("clock",)),
     Bad("nothing-is-bad", ("ok",), "found the proof valid", TASK_STATUS_DONE),
 )
 # Those whose words are looked at.
@@ -108,12 +123,22 @@ class Outcomes:
 @pytest.fixture(scope="module")
 def outcomes(small_localnet: Localnet, tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
     """All cases at once: what one of them does must not touch the others."""
-    image = build_behave_image(tmp_path_factory.mktemp("bad"))
-    return asyncio.run(run_all(small_localnet, image, small_localnet.publish(image)))
+    images = make_images(tmp_path_factory.mktemp("bad"))
+    return asyncio.run(run_all(small_localnet, images))
 
 
-async def run_all(network: Localnet, image: bytes, url: str) -> Outcomes:
-    specs = {bad.name: make_spec(bad, image, url) for bad in BAD}
+def make_images(folder: Path) -> dict[str, bytes]:
+    """The program's image, and some that are none of it."""
+    layer = tar([file("motd", b"hello")])
+    paths = {name: folder / f"{name}.tar" for name in ("foreign", "empty")}
+    docker_archive(paths["foreign"], [layer], image_config([layer], {}, architecture="s390x"))
+    docker_archive(paths["empty"], [layer], image_config([layer], {}))
+    made = {name: path.read_bytes() for name, path in paths.items()}
+    return made | {"behave": build_behave_image(folder), "junk": b"no image" * 1000}
+
+
+async def run_all(network: Localnet, images: dict[str, bytes]) -> Outcomes:
+    specs = {bad.name: make_spec(bad, images, network) for bad in BAD}
     async with MillClient(network.node, signer=network.key("deployer")) as deployer:
         await deployer.wallet.send([deploy_program(deployer.address, spec) for spec in specs.values()])
     outcomes = Outcomes()
@@ -131,17 +156,24 @@ async def run_all(network: Localnet, image: bytes, url: str) -> Outcomes:
     return outcomes
 
 
-def make_spec(bad: Bad, image: bytes, url: str) -> ProgramSpec:
-    digest = hashlib.sha256(b"something else" if bad.image_lies else image).digest()
+def make_spec(bad: Bad, images: dict[str, bytes], network: Localnet) -> ProgramSpec:
+    def container(name: str, command: Sequence[str]) -> Image:
+        image = images[name]
+        digest = hashlib.sha256(b"something else" if bad.image_lies else image).digest()
+        size = len(image) // 2 if bad.image_shrinks else len(image)
+        return Image(urls=[network.publish(image)], sha256=digest, bytes=size, command=["/behave", *command])
 
-    def container(command: Sequence[str]) -> Image:
-        return Image(urls=[url], sha256=digest, bytes=len(image), command=["/behave", *command])
-
+    assets = []
+    if bad.asset_lies:
+        url = network.publish(images["junk"])
+        claimed = hashlib.sha256(b"a proving key").digest()
+        assets.append(Asset(name="key", urls=[url], sha256=claimed, bytes=len(images["junk"]), audience=AUDIENCE_BOTH))
     return ProgramSpec(
         name=bad.name,
         version="1",
-        prover=container(bad.prover),
-        verifier=container(bad.verifier),
+        prover=container(bad.image, bad.prover),
+        verifier=container("behave", bad.verifier),
+        assets=assets,
         default_resources=bad.resources,
         max_resources=bad.resources,
         verifier_resources=bad.resources,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -574,9 +575,9 @@ func oddNames() {
 	}
 }
 
-// linksOut leaves links to a file of the host that it is told of.
+// linksOut leaves links to a file of the host that it is told of, or to one that every host has.
 func linksOut() {
-	secret := os.Getenv("HOST_SECRET")
+	secret := cmp.Or(os.Getenv("HOST_SECRET"), "/etc/passwd")
 	must(os.Symlink(secret, "/mnt/output/absolute"))
 	must(os.Symlink(strings.Repeat("../", 40)+secret, "/mnt/output/relative"))
 	must(os.Symlink("/proc/self/root"+secret, "/mnt/output/root"))
