@@ -279,17 +279,19 @@ class BlobStore:
     def _evict(self, store_bytes: int, disk_bytes: int) -> None:
         """Remove what nothing needs until the store and the disk have so many bytes free, as far as that goes."""
         with self._lock:
-            for path in self._idle_partials():
-                if self._disk_room() >= disk_bytes:
-                    break
-                discard_partial(path)
-            stored = self.total_bytes
+            partials = {path: path.stat().st_size for path in self._idle_partials()}
+            stored = self.total_bytes + sum(partials.values())
             limit = self._max_bytes - store_bytes - sum(one.size for one in self._arriving)
+            for path, size in partials.items():
+                if stored <= limit and self._disk_room() >= disk_bytes:
+                    return
+                discard_partial(path)
+                stored -= size
             for digest in self._evictable() if stored > limit or self._disk_room() < disk_bytes else ():
                 self.path(digest).unlink(missing_ok=True)
                 stored -= self._sizes.pop(digest)
                 if stored <= limit and self._disk_room() >= disk_bytes:
-                    break
+                    return
 
     def _disk_room(self) -> int:
         """What the disk has free beside the reserve once all that was announced has come."""

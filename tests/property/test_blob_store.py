@@ -156,12 +156,13 @@ class Stores(RuleBasedStateMachine):
             else:
                 outcome.append("put")
 
-        fitted = self.store.room >= len(content)
+        fitted, free = self.store.room >= len(content), self.store.free_bytes
         if self.live(work, changes, performed):
             assert outcome == ["full"] or fitted or outcome == ["cut"] or self.in_use() + len(content) > MAX_BYTES
             if outcome == ["put"]:
                 assert self.store.has(digest)
-                assert self.store.total_bytes <= max(MAX_BYTES, self.in_use() + len(content))
+                assert self.store.free_bytes >= min(free, 0)
+                assert self.stored() <= max(MAX_BYTES, self.in_use() + len(content))
             if fitted:
                 assert outcome != ["full"]
             self.note(digest)
@@ -196,7 +197,7 @@ class Stores(RuleBasedStateMachine):
         self.kept.add(digest)
         if self.live(work, changes, performed):
             assert self.store.has(digest)
-            assert self.store.total_bytes <= max(MAX_BYTES, self.in_use() + len(content))
+            assert self.stored() <= max(MAX_BYTES, self.in_use() + len(content))
         made.unlink(missing_ok=True)
         self.note(digest)
 
@@ -229,6 +230,10 @@ class Stores(RuleBasedStateMachine):
 
     def in_use(self) -> int:
         return sum(len(CONTENTS[DIGESTS.index(digest)]) for digest in self.pinned)
+
+    def stored(self) -> int:
+        parts = [path for path in (self.root / "partial").iterdir() if path.suffix != ".json"]
+        return self.store.total_bytes + sum(path.stat().st_size for path in parts)
 
     @invariant()
     def what_lies_under_a_hash_has_it(self) -> None:
