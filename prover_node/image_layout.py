@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Iterator
 
 from prover_node.runner.images import Manifest
 
@@ -32,15 +31,15 @@ class LayoutWriter:
         """Bytes of the whole archive."""
         self._blobs = manifest.blobs
 
-    def write(self, out: IO[bytes]) -> Iterator[tuple[str, int]]:
-        """Gives each blob's sha256 (hex) and size when its bytes are to be written to ``out``."""
+    def write(self, out: Callable[[bytes], object]) -> Iterator[tuple[str, int]]:
+        """Gives each blob's sha256 (hex) and size when its bytes are to be written, as all else is with ``out``."""
         for name, data in self._files.items():
-            out.write(_header(name, len(data)) + data + bytes(_padding(len(data))))
+            out(_header(name, len(data)) + data + bytes(_padding(len(data))))
         for blob in self._blobs:
-            out.write(_header(_blob_name(blob.sha256), blob.size))
+            out(_header(_blob_name(blob.sha256), blob.size))
             yield blob.sha256, blob.size
-            out.write(bytes(_padding(blob.size)))
-        out.write(_END)
+            out(bytes(_padding(blob.size)))
+        out(_END)
 
 
 def _header(name: str, size: int) -> bytes:

@@ -5,6 +5,7 @@ Sources: OCI distribution-spec 1.1 ("Pull"); the token flow as registries docume
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import ipaddress
@@ -19,9 +20,10 @@ import aiohttp
 from chain.program.image_reference import ImageReference, parse_image_reference
 from prover_node.duties import FileRef
 from prover_node.image_layout import LayoutWriter
+from prover_node.kept_file import KeptBlob
 from prover_node.public_http import CHUNK, PublicHttp, RefusedError, UselessError, expect_success
 from prover_node.runner.images import MAX_JSON, ImageError, Manifest, parse_manifest
-from prover_node.storage import BlobSink, BlobStore
+from prover_node.storage import BlobStore
 from prover_node.store_errors import WrongContentError
 
 _MANIFEST_TYPES = (
@@ -55,9 +57,9 @@ async def pull_image(http: PublicHttp, store: BlobStore, url: str, ref: FileRef,
         raise UselessError(str(error)) from error
     _check_size(raw, manifest, ref.size)
     layout = LayoutWriter(raw, manifest)
-    async with store.make(ref.key, layout.size) as file:
-        for sha256, size in layout.write(file):
-            await repository.blob(BlobSink(file, sha256, size), sha256)
+    async with store.assemble(ref.key, layout.size) as file:
+        for sha256, size in layout.write(file.write):
+            await repository.blob(await asyncio.to_thread(file.blob, sha256, size), sha256)
 
 
 def _check_size(raw: bytes, manifest: Manifest, stated: int) -> None:
@@ -89,20 +91,34 @@ class _Repository:
             )
         return raw
 
-    async def blob(self, sink: BlobSink, sha256: str) -> None:
-        """Fill ``sink`` with the blob and check it."""
-        async with self._get(f"blobs/sha256:{sha256}", {}) as response:
+    async def blob(self, blob: KeptBlob, sha256: str) -> None:
+        """Have the rest of the blob come, and check it. Raises aiohttp.ClientError if what was there was wrong."""
+        had = blob.received
+        try:
+            if blob.missing or not had:
+                await self._rest(blob, sha256)
+            blob.check()
+        except WrongContentError as error:
+            blob.restart()
+            if had:
+                raise aiohttp.ClientPayloadError(f"what had come of it before was wrong: {error}") from error
+            raise
+
+    async def _rest(self, blob: KeptBlob, sha256: str) -> None:
+        headers = {"Range": f"bytes={blob.received}-"} if blob.received else {}
+        async with self._get(f"blobs/sha256:{sha256}", headers) as response:
+            if response.status != 206 and blob.received:
+                blob.restart()
             async for chunk in response.content.iter_chunked(CHUNK):
-                sink.write(chunk)
+                blob.write(chunk)
                 self._came(len(chunk))
-        sink.finish()
 
     @asynccontextmanager
     async def _get(self, path: str, headers: dict[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
         url = f"{self._base}/{path}"
         async with self._http.get(url, self._with_token(headers)) as response:
             if response.status != 401:
-                expect_success(response)
+                _expect_success(response, headers)
                 yield response
                 return
             challenges = response.headers.getall("WWW-Authenticate", [])
@@ -111,7 +127,7 @@ class _Repository:
         async with self._http.get(url, self._with_token(headers)) as response:
             if response.status == 401:
                 raise RefusedError("the registry wants a login, and only public images can be run")
-            expect_success(response)
+            _expect_success(response, headers)
             yield response
 
     def _with_token(self, headers: dict[str, str]) -> dict[str, str]:
@@ -132,6 +148,14 @@ class _Repository:
         if token is None:
             raise RefusedError("the registry's token server answers with no token")
         return token
+
+
+def _expect_success(response: aiohttp.ClientResponse, headers: dict[str, str]) -> None:
+    asked = re.fullmatch(r"bytes=(\d+)-", headers.get("Range", ""))
+    if response.status != 206 or asked is None:
+        expect_success(response)
+    elif not response.headers.get("Content-Range", "").startswith(f"bytes {asked[1]}-"):
+        raise RefusedError("the registry answers with another range than was asked for")
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes | None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from prover_node.disk import free_bytes, sync_directory, sync_file
+from prover_node.kept_file import KeptFile
 from prover_node.partial_file import PartialFile, discard_lost_origins, discard_partial, forget_origin, open_partial
 from prover_node.store_errors import DiskFull, StoreError, WrongContentError, check_content, store_error
 
@@ -210,6 +211,24 @@ class BlobStore:
                     discard_partial(path)
                 raise
             forget_origin(path)
+
+    @contextlib.asynccontextmanager
+    async def assemble(self, name: str, size: int) -> AsyncIterator[KeptFile]:
+        """Like ``make``, but what an earlier attempt wrote is found in the file, as if it were to be written again.
+
+        It is kept as with ``resume``. Raises StoreError when ``size`` (bytes) doesn't fit.
+        """
+        path = self._partials / name
+        with self._announced(_Arriving(size, path)) as arriving:
+            await asyncio.to_thread(self._make_room, arriving)
+            try:
+                with contextlib.closing(KeptFile(path)) as file:
+                    yield file
+                    file.back_to(file.position)
+                await asyncio.to_thread(self._install, path, name, size)
+            except DiskFull:
+                path.unlink(missing_ok=True)
+                raise
 
     def adopt(self, file: Path, digest: str, size: int) -> Path:
         """Move ``file``, whose content is known to be ``digest``, into the store.

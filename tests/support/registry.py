@@ -27,6 +27,7 @@ class Pushed:
 class Registry:
     """``blobs`` and ``manifests`` by digest (hex). Answers of ``moved`` digests are redirects to the URL given there.
 
+    Answers of ``cut`` digests break off once after so many bytes; ``ranges`` collects what is asked for in part.
     With ``tokens``, blobs and manifests want one of them, which the token server hands out in turn, each for two
     requests.
     """
@@ -35,6 +36,9 @@ class Registry:
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, bytes] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)
+    ranges: list[tuple[str, str]] = field(default_factory=list)
+    knows_ranges: bool = True
     challenge: str = ""
     tokens: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -65,7 +69,7 @@ class Registry:
         realm = f'realm="http://{self.address}/token",service="registry",scope="repository:{REPOSITORY}:pull"'
         self.challenge = f"Bearer {realm}"
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """What the registry says to a GET."""
         self.asked.append(request.path_qs)
         self.authorizations.append(request.headers.get("Authorization"))
@@ -82,7 +86,25 @@ class Registry:
         data = (self.manifests if kind == "manifests" else self.blobs).get(name)
         if data is None:
             return web.Response(status=404)
-        return web.Response(body=data, content_type=MANIFEST_TYPE if kind == "manifests" else None)
+        if kind == "manifests":
+            return web.Response(body=data, content_type=MANIFEST_TYPE)
+        return await self._send(request, name, data)
+
+    async def _send(self, request: web.Request, name: str, data: bytes) -> web.StreamResponse:
+        status, headers = 200, {}
+        if "Range" in request.headers:
+            self.ranges.append((name, request.headers["Range"]))
+            if self.knows_ranges:
+                begin = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+                headers["Content-Range"] = f"bytes {begin}-{len(data) - 1}/{len(data)}"
+                status, data = 206, data[begin:]
+        response = web.StreamResponse(status=status, headers=headers | {"Content-Length": str(len(data))})
+        await response.prepare(request)
+        upto = self.cut.pop(name, None)
+        await response.write(data[:upto])
+        if upto is not None and request.transport is not None:
+            request.transport.close()
+        return response
 
     def _use_token(self, authorization: str) -> bool:
         token = authorization.removeprefix("Bearer ")

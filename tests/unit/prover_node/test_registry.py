@@ -52,7 +52,8 @@ async def refused(root: Path, wanted: FileRef, why: str, *, allow_private: bool 
 
 
 def files_below(root: Path) -> list[Path]:
-    return [path for path in root.rglob("*") if path.is_file()]
+    """What is in the store; what came in part is not."""
+    return [path for path in root.glob("??/*") if path.is_file()]
 
 
 def found(store: BlobStore, ref: FileRef) -> Path:
@@ -266,3 +267,50 @@ async def test_an_image_that_does_not_fit_is_this_machines_fault(registry: Regis
     wanted = image(registry, registry.push(LAYERS, CONFIG))
     with pytest.raises(StoreError, match="max_bytes"):
         await fetch(tmp_path, wanted, max_bytes=1000)
+
+
+LARGE = [tar([file("a", b"layer" * 5000)]), tar([file("b", b"other" * 7000)])]
+LARGE_CONFIG = image_config(LARGE, {"Entrypoint": ["/a"]})
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+async def test_an_image_goes_on_where_it_was_cut(registry: Registry, tmp_path: Path, knows_ranges: bool) -> None:
+    registry.knows_ranges = knows_ranges
+    pushed = registry.push(LARGE, LARGE_CONFIG)
+    whole = found(await fetch(tmp_path / "whole", image(registry, pushed)), image(registry, pushed)).read_bytes()
+    registry.asked.clear()
+    registry.cut[digest(LARGE[1])] = 3000
+    store = await fetch(tmp_path / "cut", image(registry, pushed))
+    assert found(store, image(registry, pushed)).read_bytes() == whole
+    assert registry.ranges == [(digest(LARGE[1]), "bytes=3000-")]
+    # The first layer came but once.
+    assert [path for path in registry.asked if digest(LARGE[0]) in path] == [
+        f"/v2/{REPOSITORY}/blobs/sha256:{digest(LARGE[0])}"
+    ]
+    assert not list((tmp_path / "cut" / "partial").iterdir())
+
+
+async def test_an_image_goes_on_in_the_next_process(registry: Registry, tmp_path: Path) -> None:
+    pushed = registry.push(LARGE, LARGE_CONFIG)
+    registry.cut[digest(LARGE[0])] = 1000
+    with pytest.raises(FetchError):
+        await fetch(tmp_path, image(registry, pushed), patience_s=-100)
+    store = await fetch(tmp_path, image(registry, pushed))
+    assert registry.ranges == [(digest(LARGE[0]), "bytes=1000-")]
+    with Archive(found(store, image(registry, pushed))) as archive:
+        assert archive.config.entrypoint == ("/a",)
+
+
+@pytest.mark.parametrize("at", [0, 600, 2000, 5000, -2000])
+async def test_wrong_bytes_of_an_earlier_attempt_are_replaced(registry: Registry, tmp_path: Path, at: int) -> None:
+    pushed = registry.push(LARGE, LARGE_CONFIG)
+    wanted = image(registry, pushed)
+    whole = found(await fetch(tmp_path / "whole", wanted), wanted).read_bytes()
+    store = BlobStore(tmp_path / "other", 1 << 20)
+    damaged = bytearray(whole)
+    damaged[at] ^= 1
+    damaged += b"and more"
+    (tmp_path / "other" / "partial" / wanted.key).write_bytes(damaged)
+    async with Fetcher(store, FetchPolicy(allow_private=True)) as fetcher:
+        await fetcher.fetch(wanted, PATIENCE_S)
+    assert found(store, wanted).read_bytes() == whole
