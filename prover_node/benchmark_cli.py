@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+from proofmill.params.v1.state_pb2 import Params
 from proofmill.types.v1 import types_pb2
 
+from chain.amount import UMILL, format_amount
 from chain.capacity.schedule import CHALLENGE_NAME, make_challenge
 from chain.params import default_params
 from client.cli.exit_codes import NO_PROOF
@@ -27,6 +29,7 @@ from prover_node.benchmark_program import fetch_program
 from prover_node.cli_options import format_option, home_option, one_node_option, runner_option
 from prover_node.detection import detected_resources
 from prover_node.duties import Resources
+from prover_node.expected_earnings import Expected, expected_hour
 from prover_node.home import Home
 from prover_node.local_run import LocalRun
 from prover_node.runner.base import Reason, Runner, RunnerError
@@ -56,8 +59,17 @@ class _Request:
     settings: Settings | None
     claim: Resources
     margin: int
+    utilisation: int
     runner: str
     only_this: bool
+
+
+@dataclass(frozen=True)
+class _Prices:
+    """What the chain pays by, or the protocol's defaults where none could be asked."""
+
+    params: Params
+    of_chain: bool
 
 
 @dataclass
@@ -68,6 +80,7 @@ class _Bench:
     runner: Runner
     folder: Path
     operator: str
+    prices: _Prices
     verdict: str = "not run"
     count: int = 0
 
@@ -114,6 +127,14 @@ class _Bench:
     metavar="PERCENT",
     help="Of the limit, kept for the test's messages and for a busier day.",
 )
+@click.option(
+    "--utilisation",
+    type=click.IntRange(0, 100),
+    default=50,
+    show_default=True,
+    metavar="PERCENT",
+    help="Of the time, in which tasks use all of the claim: for what it would earn.",
+)
 @runner_option
 @one_node_option
 @format_option
@@ -126,11 +147,12 @@ def benchmark(
     gpus: int | None,
     limit_s: int | None,
     margin: int,
+    utilisation: int,
     runner: str,
     node: str | None,
     output_format: str,
 ) -> int:
-    """Find out what this machine may claim, by running a capacity test here.
+    """Find out what this machine may claim and what that earns, by running a capacity test here.
 
     Tries the claim of the configuration (without one, all that this machine seems to have), and less as long as that
     takes too long. Nothing else should run meanwhile, this prover's own daemon included. Exits with 5 if the claim
@@ -151,9 +173,14 @@ def benchmark(
     )
     url = node or (settings.chain.nodes[0] if settings else None)
     asked = (cpu_millis, memory_bytes, gpus) != (None, None, None)
-    request = _Request(directory, limit_s, url, settings, claim, margin, runner, only_this=asked)
+    request = _Request(directory, limit_s, url, settings, claim, margin, utilisation, runner, only_this=asked)
     findings, bench = asyncio.run(_run(request))
-    emit(output_format, _data(findings, bench, margin), lambda: _table(findings, bench, margin))
+    expected = _expected(findings, bench, utilisation)
+    emit(
+        output_format,
+        _data(findings, bench, margin, expected),
+        lambda: _table(findings, bench, margin, expected),
+    )
     return 0 if findings.fits(findings.trials[0]) else NO_PROOF
 
 
@@ -169,7 +196,8 @@ async def _run(request: _Request) -> tuple[Findings, _Bench]:
                 raise InvalidInput(f"the claim has {claim.gpus} GPUs, but the {runner.name} runner has {runner.gpus}")
             image = program.built.prover
             await runner.prepare(program.directory / image.file, image.sha256)
-            bench = _Bench(program, runner, folder, settings.chain.operator if settings else _NOBODY)
+            operator = settings.chain.operator if settings else _NOBODY
+            bench = _Bench(program, runner, folder, operator, await _prices(request.url))
             ceiling = claim if request.only_this else _larger(claim, detected_resources(), runner.gpus)
             limit_ms = 1000 * program.limit_s
             return await find_claim(claim, ceiling, limit_ms, request.margin, bench.attempt), bench
@@ -191,7 +219,8 @@ async def _program(request: _Request, folder: Path) -> _Program:
     if directory is not None and limit_s is not None:
         return _Program(directory, read_program(directory), limit_s)
     if directory is not None:
-        return _Program(directory, read_program(directory), await _chain_limit_s(url))
+        params = (await _prices(url)).params
+        return _Program(directory, read_program(directory), params.capacity_time_limit_s)
     if url is None:
         raise InvalidInput("name a --program, or a chain by --node or a prover's --home whose program is to be run")
     fetch = request.settings.fetch if request.settings else FetchSettings()
@@ -203,17 +232,15 @@ async def _program(request: _Request, folder: Path) -> _Program:
         return _Program(folder, built, limit_s or params.capacity_time_limit_s)
 
 
-async def _chain_limit_s(url: str | None) -> int:
-    """The chain's limit, or the protocol's where no chain answers."""
-    usual = default_params().capacity_time_limit_s
-    if url is None:
-        return usual
-    try:
-        async with MillClient(url) as client:
-            return (await client.params()).capacity_time_limit_s
-    except NodeUnreachable:
-        click.echo(f"note: no chain node answers at {url}, so the protocol's usual limit of {usual} s counts", err=True)
-        return usual
+async def _prices(url: str | None) -> _Prices:
+    """The chain's parameters, or the protocol's defaults where no chain answers."""
+    if url is not None:
+        try:
+            async with MillClient(url) as client:
+                return _Prices(await client.params(), of_chain=True)
+        except NodeUnreachable:
+            click.echo(f"note: no chain node answers at {url}, so the protocol's defaults count", err=True)
+    return _Prices(default_params(), of_chain=False)
 
 
 def describe_claim(claim: Resources) -> str:
@@ -226,7 +253,14 @@ def _configured(settings: Settings) -> Resources:
     return Resources(own.cpu_millis, own.memory_bytes, own.gpus)
 
 
-def _data(findings: Findings, bench: _Bench, margin: int) -> Plain:
+def _expected(findings: Findings, bench: _Bench, utilisation: int) -> Expected | None:
+    """Of the largest claim that fits; nothing is earned by a machine that may claim nothing."""
+    if findings.largest is None:
+        return None
+    return expected_hour(bench.prices.params, findings.largest, utilisation)
+
+
+def _data(findings: Findings, bench: _Bench, margin: int, expected: Expected | None) -> Plain:
     return {
         "runner": bench.runner.name,
         "limit_ms": findings.limit_ms,
@@ -244,10 +278,12 @@ def _data(findings: Findings, bench: _Bench, margin: int) -> Plain:
         "verdict": bench.verdict,
         "may_claim": asdict(findings.largest) if findings.largest else None,
         "advice": findings.advice,
+        "an_hour": asdict(expected) if expected else None,
+        "prices": "of the chain" if bench.prices.of_chain else "the protocol's defaults",
     }
 
 
-def _table(findings: Findings, bench: _Bench, margin: int) -> str:
+def _table(findings: Findings, bench: _Bench, margin: int, expected: Expected | None) -> str:
     tried = columns(
         ("claim", "took", "of that filling memory", "result"),
         [
@@ -267,5 +303,17 @@ def _table(findings: Findings, bench: _Bench, margin: int) -> str:
         ("verifier", bench.verdict),
         ("may claim", describe_claim(findings.largest) if findings.largest else "nothing"),
         ("because", findings.advice),
+        ("an hour earns", _earnings(expected, bench.prices)),
     ]
     return f"{tried}\n\n{pairs(rows)}"
+
+
+def _earnings(expected: Expected | None, prices: _Prices) -> str:
+    if expected is None:
+        return "nothing"
+    usd = expected.fees_ucredit / 1_000_000
+    text = (
+        f"{format_amount(expected.earned_umill, UMILL)} at {expected.utilisation_percent} % utilisation, "
+        f"of fees worth ${usd:.4f}, and {format_amount(expected.subsidy_umill, UMILL)} while the network's pool lasts"
+    )
+    return text if prices.of_chain else f"{text}; by the protocol's default prices"

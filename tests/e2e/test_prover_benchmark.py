@@ -27,3 +27,11 @@ def test_a_claim_is_tried_and_measured_against_the_limit(bwrap: Path, tmp_path: 
     (trial,) = told["trials"]
     assert (trial["claim"], trial["fits"], trial["problem"]) == (claim, True, "")
     assert 0 < trial["fill_ms"] < trial["wall_ms"] < told["limit_ms"] == 300_000
+    assert told["prices"] == "the protocol's defaults"
+    # A 960th of 96 cores at $0.61 an hour, half of the time, of which nine tenths are the prover's.
+    assert told["an_hour"] == {
+        "utilisation_percent": 50,
+        "fees_ucredit": 318,
+        "earned_umill": 286,
+        "subsidy_umill": 5,
+    }
