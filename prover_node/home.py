@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from dataclasses import dataclass
@@ -135,7 +136,9 @@ class Home:
             owner = file.read().strip() or "another process"
             file.close()
             raise HomeInUse(f"{self.root} is in use by process {owner}: stop that prover first") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        # Only for people: a full disk must not keep the node from starting.
+        with contextlib.suppress(OSError):
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
         return file
