@@ -139,6 +139,5 @@ class Home:
         # Only for people: a full disk must not keep the node from starting.
         with contextlib.suppress(OSError):
             file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            os.write(file.fileno(), str(os.getpid()).encode())
         return file
