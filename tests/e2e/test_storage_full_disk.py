@@ -16,6 +16,7 @@ from proofmill.task.v1.state_pb2 import TASK_STATUS_DONE
 
 from client.messages import cancel_task
 from prover_node.duties import FailureReason
+from prover_node.home import Home, HomeInUse
 from prover_node.incidents import read_incidents
 from prover_node.journal import Journal, JournalFull
 from prover_node.journal_entries import AssignmentEnded, WorkFailed
@@ -227,3 +228,12 @@ def health_of(nodes: ProverNodes, index: int) -> object:
 
 def done(answer: QueryTaskResponse) -> bool:
     return answer.task.progress.status == TASK_STATUS_DONE
+
+
+def test_a_home_is_claimed_on_a_full_disk(disk: SmallDisk) -> None:
+    home = Home(disk.root / "home")
+    home.root.mkdir()
+    home.lock().close()
+    disk.fill()
+    with home.lock(), pytest.raises(HomeInUse):
+        home.lock()
