@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,51 +12,8 @@ from client.errors import ClientError
 from client.keys.private_key import PrivateKey
 from prover_node.daemon import Daemon, UnenforcedLimits
 from prover_node.home import Home
-from prover_node.runner.base import Job, Outcome, Use
 from prover_node.settings import ChainSettings, HttpSettings, ResourceSettings, RunnerSettings, Settings
-
-
-@dataclass
-class WeakRunner:
-    """A runner on a machine that can't enforce a limit; it is never asked to run anything."""
-
-    name: str = "sandbox"
-    gpus: int = 0
-    gpu_obstacle: str = ""
-    closed: bool = False
-
-    def unenforced(self) -> tuple[str, ...]:
-        return ("Limits on cpu aren't enforced.",)
-
-    async def run(self, job: Job, *, on_start: Callable[[], None] | None = None) -> Outcome:
-        raise AssertionError(f"{job.id} was run")
-
-    async def prepare(self, image: Path, image_sha256: str) -> None:
-        raise AssertionError(f"{image_sha256} was prepared")
-
-    async def cancel(self, job_id: str) -> None:
-        """Nothing runs."""
-
-    async def cleanup_orphans(self) -> list[str]:
-        return []
-
-    def keep_images(self, sha256s: Collection[str]) -> None:
-        """There are none."""
-
-    def uses(self) -> Mapping[str, Use]:
-        return {}
-
-    def survivors(self) -> Mapping[str, str]:
-        return {}
-
-    async def discard_survivors(self, works: Collection[str]) -> None:
-        """There are none."""
-
-    def leave_running(self) -> None:
-        """Not possible."""
-
-    async def close(self) -> None:
-        self.closed = True
+from tests.support.weak_runner import WeakRunner
 
 
 @pytest.fixture
