@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from prover_node.transfers import TransferRate
 _REFUSALS_MAX = 3
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 4.0
+_SOURCES_MAX = 32
 # The chain keeps 256 bytes of it all.
 _URL_MAX = 100
 _REASON_MAX = 200
@@ -42,6 +44,22 @@ class _Source:
     trying: bool = False
 
 
+@dataclass(slots=True)
+class _Download:
+    """One that is under way."""
+
+    sources: list[_Source]
+    patience: Patience
+
+    def join(self, urls: Sequence[str], switch_after_s: float) -> None:
+        """Another task wants the same file and names these URLs, which may be better than the first one's."""
+        known = {source.url for source in self.sources}
+        more = [_Source(url) for url in urls if url not in known]
+        if more and len(self.sources) + len(more) <= _SOURCES_MAX:
+            self.sources += more
+            self.patience.hurry(switch_after_s)
+
+
 class Fetcher:
     """Brings files into ``store``. Use as an async context manager."""
 
@@ -50,6 +68,7 @@ class Fetcher:
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._policy = policy
         self._http = PublicHttp(policy)
+        self._downloads: dict[str, _Download] = {}
         self.rate = TransferRate()
 
     async def __aenter__(self) -> Self:
@@ -67,7 +86,12 @@ class Fetcher:
         Servers that don't answer are asked again for ``patience_s``, and longer while bytes come, but never beyond
         ``within_s``; a refusal or wrong bytes are believed much sooner.
         """
-        async with self._locks.setdefault(ref.key, asyncio.Lock()):
+        download = self._downloads.get(ref.key)
+        if download is not None:
+            download.join(ref.urls, self._policy.switch_after_s)
+        started = asyncio.get_running_loop().time()
+        async with self._turn(ref, within_s):
+            within_s -= asyncio.get_running_loop().time() - started
             found = self._store.find(ref.key)
             if found is not None:
                 _check_size(ref, found)
@@ -76,6 +100,20 @@ class Fetcher:
                 await self._take_inline(ref, ref.inline)
             else:
                 await self._download(ref, patience_s, within_s)
+
+    @asynccontextmanager
+    async def _turn(self, ref: FileRef, within_s: float) -> AsyncIterator[None]:
+        """Nobody else fetches this file."""
+        lock = self._locks.setdefault(ref.key, asyncio.Lock())
+        try:
+            async with asyncio.timeout(None if math.isinf(within_s) else within_s):
+                await lock.acquire()
+        except TimeoutError as error:
+            raise FetchError(f"the {_name(ref)} is still being fetched for another task") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     async def _take_inline(self, ref: FileRef, data: bytes) -> None:
         try:
@@ -87,6 +125,7 @@ class Fetcher:
     async def _download(self, ref: FileRef, patience_s: float, within_s: float) -> None:
         sources = [_Source(url) for url in ref.urls]
         patience = Patience(patience_s, within_s, ref.size, self._policy.least_bytes_per_s)
+        self._downloads[ref.key] = _Download(sources, patience)
         try:
             async with patience.limit():
                 if await self._try_in_turn(ref, sources, patience):
@@ -95,6 +134,8 @@ class Fetcher:
             for source in sources:
                 if source.trying:
                     source.why = f"too slow, {patience.came} bytes came in {patience.seconds:.0f} s"
+        finally:
+            del self._downloads[ref.key]
         tried = "; ".join(f"{_clip(source.url, _URL_MAX)}: {source.why}" for source in sources)
         raise FetchError(f"the {_name(ref)} can't be fetched ({tried or 'no URL is given'})")
 

@@ -48,7 +48,8 @@ class Patience:
         self.came += size
         self._whole.reschedule(self._end())
         self._came_in_window += size
-        if self._window is not None and self._came_in_window >= self._least_bytes_per_s * self._window_s:
+        enough = self._came_in_window >= self._least_bytes_per_s * self._window_s
+        if self._window is not None and self._window.when() is not None and enough:
             self._came_in_window = 0
             self._window.reschedule(asyncio.get_running_loop().time() + self._window_s)
 
@@ -64,15 +65,20 @@ class Patience:
         """Raises TooSlowError when hardly anything comes for ``window_s``, if that is a number."""
         self._window_s, self._came_in_window = window_s or 0.0, 0
         try:
-            async with asyncio.timeout(window_s) as window:
-                self._window = window if window_s is not None else None
+            async with asyncio.timeout(window_s) as self._window:
                 yield
         except TimeoutError as error:
-            if window.expired():
-                raise TooSlowError(f"it sent {self._came_in_window} bytes in {window_s:g} s") from error
+            if self._window is not None and self._window.expired():
+                raise TooSlowError(f"it sent {self._came_in_window} bytes in {self._window_s:g} s") from error
             raise
         finally:
             self._window = None
+
+    def hurry(self, window_s: float) -> None:
+        """From now on there is another server to be tried, also in the attempt that is under way."""
+        if self._window is not None and self._window.when() is None:
+            self._window_s, self._came_in_window = window_s, 0
+            self._window.reschedule(asyncio.get_running_loop().time() + window_s)
 
     @property
     def _bought_s(self) -> float:

@@ -371,6 +371,34 @@ async def test_a_file_is_fetched_once_for_many(files: Files, tmp_path: Path) -> 
     assert files.asked == ["good"]
 
 
+async def asked_for(files: Files, name: str) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while name not in files.asked:  # noqa: ASYNC110 - there is nothing to wait for
+            await asyncio.sleep(0.01)
+
+
+async def test_who_wants_a_file_that_comes_slowly_for_another_brings_a_better_url(files: Files, tmp_path: Path) -> None:
+    async with fetching(tmp_path, switch_after_s=0.3) as fetcher:
+        first = asyncio.create_task(fetcher.fetch(ref(f"{files.url}/hanging"), math.inf))
+        await asked_for(files, "hanging")
+        await fetcher.fetch(ref(f"{files.url}/good"), PATIENCE_S)
+        await first
+    assert files.asked[-1] == "good"
+
+
+async def test_who_wants_a_file_that_comes_slowly_for_another_waits_no_longer_than_there_is_time(
+    files: Files, tmp_path: Path
+) -> None:
+    async with fetching(tmp_path) as fetcher:
+        first = asyncio.create_task(fetcher.fetch(ref(f"{files.url}/hanging"), math.inf))
+        await asked_for(files, "hanging")
+        with pytest.raises(FetchError, match="is still being fetched for another task"):
+            await fetcher.fetch(ref(f"{files.url}/hanging"), PATIENCE_S, 0.1)
+        files.gone_on.set()
+        await first
+    assert files.asked == ["hanging"]
+
+
 async def test_inline_bytes_are_checked_too(tmp_path: Path) -> None:
     assert await fetched(tmp_path, ref(inline=DATA)) == DATA
     async with fetching(tmp_path / "other") as fetcher:
