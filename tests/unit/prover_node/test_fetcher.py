@@ -184,6 +184,11 @@ class Files:
         return response
 
 
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prover_node.fetcher._FIRST_PAUSE_S", 0.01)
+
+
 @pytest.fixture
 async def files() -> AsyncIterator[Files]:
     served = Files()

@@ -25,6 +25,11 @@ LAYERS = [tar([file("bin/prove", b"prove" * 1000, 0o755)]), tar([file("etc/motd"
 CONFIG = image_config(LAYERS, {"Entrypoint": ["/bin/prove"]})
 
 
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prover_node.fetcher._FIRST_PAUSE_S", 0.01)
+
+
 @pytest.fixture
 async def registry() -> AsyncIterator[Registry]:
     async with serving() as started:
