@@ -29,6 +29,7 @@ from tests.support.localnet import PATIENCE_S, Localnet, run_mill
 # Building Rust takes its time on a machine that does it for the first time.
 pytestmark = pytest.mark.timeout(4 * PATIENCE_S)
 
+VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "aggregate"
 ORDER = 2**64 - 2**32 + 1
 MARK_BYTES = 8
 SHARED_BYTES = 133_448
@@ -164,6 +165,17 @@ async def test_a_tampered_proof_is_invalid(bench: Bench, tree: Tree, name: str) 
         outcome = await bench.verify(tree.statements[name], content)
         assert (what, outcome.exit_code) == (what, 1), outcome
         assert_exited(outcome, 1, "verifier: invalid: ")
+
+
+async def test_a_node_whose_children_come_from_another_circuit_is_invalid(bench: Bench) -> None:
+    # Made by programs/aggregate/examples/forge.rs, accepted by the node circuit; stale once the circuits change.
+    forged = (VECTORS / "forged_node.bin").read_bytes()
+    one, three = ("0x" + f"{value:016x}" * 4 for value in (1, 3))
+    false = {"stage": "node", "start": one, "end": three, "steps": 2}
+
+    assert_exited(await bench.verify(false, forged), 1, "invalid: it is the proof of another statement")
+    outcome, _ = await bench.prove(false | {"stage": "root"}, {"child": forged})
+    assert_exited(outcome, 4, "child.bin: it was made for nodes of another program")
 
 
 async def test_a_proof_without_its_file_is_invalid(bench: Bench, tree: Tree, tmp_path: Path) -> None:
