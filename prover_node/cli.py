@@ -73,6 +73,12 @@ def group() -> None:
     metavar="URL",
     help="Base URL under which others reach --listen; by default http://HOST:PORT.",
 )
+@click.option(
+    "--metrics-listen",
+    default="",
+    metavar="HOST:PORT",
+    help="Where to serve /metrics, and only there; by default at --listen, for everybody.",
+)
 @click.option("--cpu", "cpu_millis", type=CPU, help="Cores to prove with, such as 4 or 2500m; by default all.")
 @click.option(
     "--memory", "memory_bytes", type=MEMORY, help="Memory to prove with, such as 4GiB; by default 3/4 of all."
@@ -102,6 +108,7 @@ def init(
     nodes: tuple[str, ...],
     listen: str,
     endpoints: tuple[str, ...],
+    metrics_listen: str,
     cpu_millis: int | None,
     memory_bytes: int | None,
     gpus: int,
@@ -121,7 +128,9 @@ def init(
     """
     settings = Settings(
         chain=ChainSettings(id=chain_id, operator=check_address(operator), nodes=list(nodes)),
-        http=HttpSettings(listen=listen, endpoints=list(endpoints) or [f"http://{listen}"]),
+        http=HttpSettings(
+            listen=listen, endpoints=list(endpoints) or [f"http://{listen}"], metrics_listen=metrics_listen
+        ),
         resources=ResourceSettings(
             cpu_millis=cpu_millis or detected_cpu_millis(),
             memory_bytes=memory_bytes or detected_memory_bytes(),

@@ -62,6 +62,7 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def test_init_makes_a_home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ("--cpu", "2500m", "--memory", "4GiB", "--listen", "127.0.0.1:9999", "-o", "json")
+    more += ("--metrics-listen", "10.0.0.1:8701")
     assert init(tmp_path / "p", "http://127.0.0.1:1", *more) == 0
     told = printed(capsys)
     home = Home(tmp_path / "p")
@@ -69,6 +70,7 @@ def test_init_makes_a_home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert told["endpoints"] == ["http://127.0.0.1:9999"]
     assert told["resources"] == {"cpu_millis": 2500, "memory_bytes": 4 << 30, "gpus": 0}
     assert home.settings().chain.nodes == ["http://127.0.0.1:1"]
+    assert home.settings().metrics_address() == ("10.0.0.1", 8701)
 
 
 def test_init_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,6 +88,7 @@ def test_init_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (("--memory", "0"), 2, "'0' must be more than zero"),
         (("--gpus", "-1"), 2, "-1"),
         (("--listen", "nowhere"), 1, "http.listen must be host:port"),
+        (("--metrics-listen", "nowhere"), 1, "http.metrics_listen must be host:port"),
         (("--endpoint", "prover.example.org"), 1, "'prover.example.org' is not a URL"),
         (("--runner", "podman"), 2, "podman"),
     ],
