@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+import resource
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -31,6 +32,15 @@ NICENESS = 10
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+_OPEN_FILES = 65_536
+
+
+def open_files_limit() -> int:
+    """How many files each process of a program may have open; less where this machine allows no more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
 
 
 class RunnerError(Exception):

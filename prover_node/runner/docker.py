@@ -283,6 +283,10 @@ class DockerRunner:
                 raise RunnerError(f"the engine at {url} is rootless, which the docker runner doesn't support")
             self._lacking = facts.lacks
             self._seccomp = engine_profile() if facts.weak_filter else None
+            if self._seccomp is not None and facts.filters_by_path:
+                path = self._home.parent / "seccomp.json"
+                path.write_text(self._seccomp)
+                self._seccomp = str(path.resolve())
             if facts.cgroup_driver == "cgroupfs":
                 self._hierarchy = cgroup.detect()
             self._own_file_systems = mounts.can_mount() and await self._in_thread(self._sees_our_mounts)

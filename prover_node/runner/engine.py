@@ -26,7 +26,7 @@ from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 from docker.utils.socket import STDOUT, frames_iter
 from urllib3.exceptions import ReadTimeoutError
 
-from prover_node.runner.base import CPU_WEIGHT, Limits
+from prover_node.runner.base import CPU_WEIGHT, Limits, open_files_limit
 from prover_node.runner.engine_image import EngineImage
 from prover_node.runner.logs import LogBuffer
 
@@ -58,7 +58,9 @@ class Facts:
     linux: bool
     rootless: bool
     weak_filter: bool
-    """Its default seccomp profile lets programs reach the host by AF_VSOCK or use io_uring."""
+    """Its default seccomp profile may let programs reach the host by AF_VSOCK or use io_uring."""
+    filters_by_path: bool
+    """It takes a seccomp profile as the name of a file, as Podman does, and not its text."""
     cgroup_driver: str
     lacks: tuple[str, ...]
 
@@ -81,7 +83,7 @@ class Container:
     """Ids of the devices."""
     cgroup_parent: str | None
     seccomp: str | None
-    """A profile, or ``None`` for the engine's own default."""
+    """A profile, as the engine takes it, or ``None`` for its own default."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,13 @@ class Engine:
     def facts(self) -> Facts:
         """What it can do."""
         info: dict[str, Any] = self._api.info()
+        version: dict[str, Any] = self._api.version()
+        components = {component["Name"] for component in version.get("Components") or ()}
         limits = {"MemoryLimit": "memory", "CpuCfsQuota": "cpu", "PidsLimit": "processes"}
         return Facts(
             linux=info.get("OSType") == "linux",
-            weak_filter=not _has_good_filter(self._api.version()),
+            weak_filter=not ("Engine" in components and _is_recent(str(version.get("Version")))),
+            filters_by_path="Podman Engine" in components,
             rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
             cgroup_driver=str(info.get("CgroupDriver")),
             lacks=tuple(name for key, name in limits.items() if not info.get(key)),
@@ -283,9 +288,10 @@ class Engine:
         # Should no node be there to stop it, a program that computes ends by itself.
         cpu_s = 60 + limits.time_limit_s * (1 + limits.cpu_millis // 1000)
         # With 0 for core, a handler that the kernel pipes dumps to would get them; 1 byte is too little for either.
-        ulimits = [Ulimit(name="core", soft=1, hard=1), Ulimit(name="cpu", soft=cpu_s, hard=cpu_s)]
+        maxima = {"core": 1, "cpu": cpu_s, "nofile": open_files_limit()}
         if container.largest_file is not None:
-            ulimits.append(Ulimit(name="fsize", soft=container.largest_file, hard=container.largest_file))
+            maxima["fsize"] = container.largest_file
+        ulimits = [Ulimit(name=name, soft=value, hard=value) for name, value in maxima.items()]
         gpus = [DeviceRequest(device_ids=list(container.gpus), capabilities=[["gpu"]])] if container.gpus else None
         self._api.create_container(
             container.image,
@@ -390,11 +396,10 @@ class Engine:
             self._api.remove_container(name, force=True, v=True)
 
 
-def _has_good_filter(version: dict[str, Any]) -> bool:
-    """Whether it is a Docker whose default profile refuses AF_VSOCK (since 23.0) and io_uring (since 25.0)."""
-    names = {component["Name"] for component in version.get("Components") or ()}
-    major = str(version.get("Version", "")).partition(".")[0]
-    return "Engine" in names and major.isdigit() and int(major) >= _GOOD_FILTER_MAJOR
+def _is_recent(version: str) -> bool:
+    """Whether Docker's default profile refuses AF_VSOCK (since 23.0) and io_uring (since 25.0)."""
+    major = version.partition(".")[0]
+    return major.isdigit() and int(major) >= _GOOD_FILTER_MAJOR
 
 
 def _timed_out(error: requests.RequestException) -> bool:

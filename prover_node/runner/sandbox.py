@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import secrets
 import shutil
 import signal
@@ -20,7 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prover_node.runner import cgroup, gpu_driver, mounts
-from prover_node.runner.base import CONTAINER_UID, NICENESS, Job, Limits, Outcome, Reason, RunnerError, Use
+from prover_node.runner.base import (
+    CONTAINER_UID,
+    NICENESS,
+    Job,
+    Limits,
+    Outcome,
+    Reason,
+    RunnerError,
+    Use,
+    open_files_limit,
+)
 from prover_node.runner.bwrap import OWN_PROCESSES, Bubblewrap, Directories, options_file
 from prover_node.runner.ending import Ending, call_at_deadline, conclude, failed
 from prover_node.runner.gpu_driver import Driver
@@ -33,7 +42,6 @@ from prover_node.runner.scope import CONTROLLERS, ScopedJob, UserScopes
 from prover_node.runner.seccomp import seccomp_filter
 
 _RUNTIME_ROOT = Path("/run/proofmill")
-_MAX_FILES_OPEN = 65_536
 _POLL_S = 0.2
 _CHUNK = 1 << 16
 _NO_PROGRAM = "/no-program"
@@ -482,10 +490,8 @@ class SandboxRunner:
 
     def _resource_limits(self, limits: Limits | None) -> list[str]:
         """Limits by process and by user: little, where there are control groups."""
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        files_open = _MAX_FILES_OPEN if hard == resource.RLIM_INFINITY else min(hard, _MAX_FILES_OPEN)
         # With 0, a handler that the kernel pipes core dumps to would still get them; 1 byte is too little for either.
-        options = ["--core=1", f"--nofile={files_open}"]
+        options = ["--core=1", f"--nofile={open_files_limit()}"]
         if limits is None:
             return options
         grouped = self._controllers()
