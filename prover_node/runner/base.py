@@ -21,6 +21,9 @@ ASSETS_MOUNT = "/mnt/assets"
 PROOF_MOUNT = "/mnt/proof"
 OUTPUT_MOUNT = "/mnt/output"
 
+SHARED_MEMORY_BYTES = 64 << 20
+"""Size of /dev/shm, which counts towards the job's memory."""
+
 CPU_WEIGHT = 20
 """The containers' share of a contended CPU, all of them together; 100 is what everything else has.
 

@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from prover_node.runner.base import ASSETS_MOUNT, CONTAINER_UID, INPUT_MOUNT, OUTPUT_MOUNT, PROOF_MOUNT, RunnerError
+from prover_node.runner.base import (
+    ASSETS_MOUNT,
+    CONTAINER_UID,
+    INPUT_MOUNT,
+    OUTPUT_MOUNT,
+    PROOF_MOUNT,
+    SHARED_MEMORY_BYTES,
+    RunnerError,
+)
 
 INSTALL_HINT = "install it (on Debian and Ubuntu: apt-get install bubblewrap)"
 OWN_PROCESSES = 2
@@ -17,8 +25,6 @@ OWN_PROCESSES = 2
 
 PROJECT_TOOLS = Path(__file__).resolve().parents[2] / ".tools" / "bin"
 """Where `make setup` puts a bubblewrap on a machine that has none."""
-
-_SHARED_MEMORY_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class Bubblewrap:
             arguments.append("--disable-userns")
         arguments += ["--hostname", "proofmill", "--cap-drop", "ALL", "--uid", identity, "--gid", identity]
         arguments += ["--ro-bind", str(rootfs), "/", "--proc", "/proc", "--dev", "/dev", *devices]
-        arguments += ["--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
+        arguments += ["--size", str(SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108
         arguments += ["--perms", "1777", "--size", str(tmp_bytes), "--tmpfs", "/tmp", "--clearenv"]  # noqa: S108
         return arguments
 

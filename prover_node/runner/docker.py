@@ -51,6 +51,7 @@ _POLL_S = 0.2
 # Streams end with their container, unless the engine was asked too late to follow it.
 _STREAMS_END_S = 5
 _TOO_LARGE_EXIT = 153  # 128 + SIGXFSZ
+_KILLED_EXIT = 137  # 128 + SIGKILL
 _END_ALLOWANCE_S = 60
 _LATE_S = 2
 NO_GPU_RUNTIME = (
@@ -364,8 +365,10 @@ class DockerRunner:
         engine = self._engine
         container = self._prepare(run, loaded)
         await self._call(run, engine.create, container)
-        reading = self._begin(run, (await self._call(run, self._attach, run)).read, *self._open_logs(run))
         try:
+            # Podman looks for the command when it is asked for the streams.
+            attached = await self._call(run, self._attach, run)
+            reading = self._begin(run, attached.read, *self._open_logs(run))
             await self._call(run, engine.start, run.name)
         except EngineError as error:
             return _not_started(run, str(error))
@@ -422,18 +425,21 @@ class DockerRunner:
         usage = run.group.usage() if run.group is not None else None
         exec_failed = _EXEC_FAILED.match(stderr) if exit_code else None
         cut = run.stage is not None and not run.stage.own_file_system and exit_code == _TOO_LARGE_EXIT
+        peak = usage.peak_memory_bytes if usage is not None else run.measured.peak_memory_bytes
+        # Podman doesn't always notice what the kernel killed.
+        full = exit_code == _KILLED_EXIT and peak >= run.job.limits.memory_bytes
         limit_ms = 1000 * (run.job.limits.time_limit_s + _LATE_S)
         ending = Ending(
             exit_code=exit_code,
             # It may have gone on while there was no process of this node to stop it.
             stopped=run.stopped or (Reason.TIME_LIMIT if ended.wall_ms > limit_ms else None),
             fault=run.fault or (lost_gpu(run.gpus) if exit_code else ""),
-            out_of_memory=ended.out_of_memory,
+            out_of_memory=ended.out_of_memory or full,
             file_too_large=cut,
             not_executable=exec_failed[1].decode(errors="replace") if exec_failed else None,
             wall_ms=ended.wall_ms,
             cpu_ms=usage.cpu_ms if usage is not None else run.measured.cpu_ms,
-            peak_memory_bytes=usage.peak_memory_bytes if usage is not None else run.measured.peak_memory_bytes,
+            peak_memory_bytes=peak,
             gpu_ms=watch.busy_ms,
             stdout=stdout,
             stderr=stderr,

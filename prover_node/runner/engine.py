@@ -26,7 +26,7 @@ from docker.types import DeviceRequest, LogConfig, Mount, Ulimit
 from docker.utils.socket import STDOUT, frames_iter
 from urllib3.exceptions import ReadTimeoutError
 
-from prover_node.runner.base import CPU_WEIGHT, Limits, open_files_limit
+from prover_node.runner.base import CPU_WEIGHT, SHARED_MEMORY_BYTES, Limits, open_files_limit
 from prover_node.runner.engine_image import EngineImage
 from prover_node.runner.logs import LogBuffer
 
@@ -312,6 +312,7 @@ class Engine:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges", *([f"seccomp={container.seccomp}"] if container.seccomp else [])],
                 ipc_mode="private",
+                shm_size=SHARED_MEMORY_BYTES,
                 pids_limit=limits.pids,
                 mem_limit=limits.memory_bytes,
                 memswap_limit=limits.memory_bytes,
@@ -351,12 +352,15 @@ class Engine:
         """Wait until the container has ended; its exit code, or ``None`` if we were told to give up."""
         deadline = time.monotonic() + timeout_s
         while not give_up.is_set():
-            # In slices, because a request under way can't be given up.
+            # In slices, because a request under way can't be given up; Podman looks every few seconds only.
             try:
                 return int(self._api.wait(name, timeout=_WAIT_S)["StatusCode"])
             except requests.RequestException as error:
                 if not _timed_out(error) or time.monotonic() > deadline:
                     raise
+            state = self._api.inspect_container(name)["State"]
+            if not state["Running"]:
+                return int(state["ExitCode"])
         return None
 
     @_engine_errors

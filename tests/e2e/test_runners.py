@@ -223,7 +223,13 @@ async def test_what_the_program_sees(runner: Runner, job: Job) -> None:
     assert seen["files"] == {"/mnt/input/input": "input", "/mnt/assets/assets": "key"}
     assert seen["tmp_bytes"] == LIMITS.tmp_bytes
     environment = dict(entry.split("=", 1) for entry in seen["env"])
-    assert environment.keys() - {"HOSTNAME", "PWD"} == {"FROM_IMAGE", "MILL_TASK_ID", "FOLDER", "PATH", "HOME"}
+    assert environment.keys() - {"HOSTNAME", "PWD", "TERM", "container"} == {
+        "FROM_IMAGE",
+        "MILL_TASK_ID",
+        "FOLDER",
+        "PATH",
+        "HOME",
+    }
     assert environment["MILL_TASK_ID"] == "t1"
 
 
