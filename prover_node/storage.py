@@ -113,7 +113,8 @@ class BlobStore:
         try:
             os.utime(path)
         except FileNotFoundError:
-            self._sizes.pop(digest, None)
+            with self._lock:
+                self._sizes.pop(digest, None)
             return None
         return path
 
