@@ -73,6 +73,8 @@ class Assignments:
         self._time_ms = 0
         self._transfers = UNMEASURED
         self._likely_ms: Mapping[int, int] = {}
+        self.surviving: set[str] = set()
+        """Works whose containers an earlier process left running, until they are gone on with."""
         self.draining = False
         self.declines_left: int | None = None
 
@@ -170,11 +172,14 @@ class Assignments:
     def start_ready(self) -> Iterator[Effect]:
         """Run what is accepted, fetched, and fits beside what runs already, in the order that keeps all promises."""
         self._order = choose_order(self._promised(), self._order, self._capacity, self._time_ms)
-        for task_id in self._order:
+        # What an earlier process left running uses its share already.
+        for task_id in sorted(self._order, key=lambda task_id: not self._survives(self._by_task[task_id])):
             assignment = self._by_task[task_id]
             spec, ready = assignment.duty.spec, assignment.phase is Phase.READY and assignment.duty.accepted
-            if assignment.key is None or not ready or not may_start(spec.resources, self._capacity, self.held):
+            held = self.held.less(spec.resources) if self._survives(assignment) else self.held
+            if assignment.key is None or not ready or not may_start(spec.resources, self._capacity, held):
                 break
+            self.surviving.discard(assignment.key.work)
             assignment.phase = Phase.RUNNING
             assignment.started_ms = self._time_ms
             yield RunJob(assignment.key, spec)
@@ -195,12 +200,12 @@ class Assignments:
 
     @property
     def held(self) -> Resources:
-        """By containers that run, or are being stopped."""
+        """By containers that run, are being stopped, or were left running by an earlier process."""
         held = NOTHING
         for resources in self._stopping.values():
             held += resources
         for assignment in self._by_task.values():
-            if assignment.phase is Phase.RUNNING:
+            if assignment.phase is Phase.RUNNING or self._survives(assignment):
                 held += assignment.duty.spec.resources
         return held
 
@@ -231,6 +236,9 @@ class Assignments:
                 _require(assignment.duty.accepted, f"task {task_id} runs without having been accepted")
 
     # Steps.
+
+    def _survives(self, assignment: Assignment) -> bool:
+        return assignment.key is not None and assignment.key.work in self.surviving
 
     def _begin(self, duty: ProveDuty) -> Iterator[Effect]:
         proof = self._proofs.get(duty.task_id)

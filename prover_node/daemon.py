@@ -316,7 +316,7 @@ class Daemon:
     async def _perform_all(self) -> None:
         """The one loop that feeds the machine; ends when the node has drained."""
         await require_clock(self._clock, self._settings.clock.refuse_s)
-        event: Event | _Stop = Restarted(tuple(self._still_true()))
+        event: Event | _Stop = Restarted(tuple(self._still_true()), frozenset(self._runner.survivors()))
         while not isinstance(event, _Stop):
             await self._perform(self._machine.handle(event))
             if isinstance(event, DutiesReported):

@@ -43,9 +43,13 @@ class StandingReported:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """First event of a process's life: the live entries of the journal."""
+    """First event of a process's life: the live entries of the journal, and what an earlier process left running.
+
+    ``surviving`` are works (see ``JobKey.work``) whose containers go on already.
+    """
 
     entries: tuple[JournalEntry, ...] = ()
+    surviving: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

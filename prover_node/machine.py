@@ -135,6 +135,7 @@ class Machine:
                 self._retests.report(standing)
                 proving.declines_left = standing.declines_left
             case Restarted():
+                proving.surviving |= event.surviving
                 for entry in event.entries:
                     if isinstance(entry, VerdictReached):
                         voting.remember(entry)

@@ -480,3 +480,14 @@ def test_a_proof_made_after_a_rotation_is_committed_with_the_new_key() -> None:
     assert m.handle(reported(prove_duty(accepted=True, commit_first=True))) == [
         CommitProof(1, new.commitment(1, PROOF))
     ]
+
+
+def test_containers_that_outlived_an_earlier_process_are_gone_on_with_before_others_start() -> None:
+    m = machine(cpu_millis=1500)
+    m.handle(Restarted((), frozenset({"prove-2"})))
+    m.handle(reported(prove_duty(1, accepted=True), prove_duty(2, accepted=True, deadline_ms=200_000)))
+    # The other is due earlier and has its files first, but its place is taken already.
+    assert m.handle(Fetched(KEY)) == []
+    assert m.handle(Fetched(prove_key(2, 2))) == [RunJob(prove_key(2, 2), spec())]
+    assert RunJob(KEY, spec()) in m.handle(RunFinished(prove_key(2, 2), outcome()))
+    m.validate_state()
