@@ -189,13 +189,11 @@ async def test_a_proof_without_its_file_is_invalid(bench: Bench, tree: Tree, tmp
 async def test_a_proof_of_another_program_is_invalid(bench: Bench, tree: Tree, bwrap: Path, tmp_path: Path) -> None:
     groth16 = build_groth16(tmp_path / "groth16")
     inputs = groth16.make_inputs(tmp_path / "inputs")
-    done = await asyncio.get_running_loop().run_in_executor(
-        ThreadPoolExecutor(1),
-        lambda: run_mill(
-            *("local-run", groth16.directory, "--runner", "sandbox", "--output", tmp_path / "foreign"),
-            *("--input", f"public.json={inputs / 'public.json'}"),
-            *("--input", f"witness.json={inputs / 'witness.json'}:prover"),
-        ),
+    done = await asyncio.to_thread(
+        run_mill,
+        *("local-run", groth16.directory, "--runner", "sandbox", "--output", tmp_path / "foreign"),
+        *("--input", f"public.json={inputs / 'public.json'}"),
+        *("--input", f"witness.json={inputs / 'witness.json'}:prover"),
     )
     assert done.returncode == 0, done.stderr
 
