@@ -87,8 +87,8 @@ class ChainLink:
 
     @property
     def nodes(self) -> tuple[NodeReport, ...]:
-        """What each node said when it was last asked; a single one is never asked."""
-        return self._reports
+        """What each node said when it was last asked; empty where there is one alone, which isn't asked."""
+        return self._reports if len(self._rpcs) > 1 else ()
 
     async def close(self) -> None:
         """Release all connections."""

@@ -147,7 +147,7 @@ class Daemon:
             patience_s=settings.fetch.patience_s,
             runner=runner,
             experience=self._experience,
-            favourites=Favourites(self._store, settings.store.max_bytes // 2),
+            favourites=Favourites(self._store, settings.store.max_bytes // 4),
             inheritance=self._inheritance,
             deadlines=self._deadlines,
             metrics=self._metrics,

@@ -62,8 +62,8 @@ def printed(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def test_init_makes_a_home(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ("--cpu", "2500m", "--memory", "4GiB", "--listen", "127.0.0.1:9999", "-o", "json")
-    more += ("--metrics-listen", "10.0.0.1:8701")
-    assert init(tmp_path / "p", "http://127.0.0.1:1", *more) == 0
+    apart = ("--metrics-listen", "10.0.0.1:8701")
+    assert init(tmp_path / "p", "http://127.0.0.1:1", *more, *apart) == 0
     told = printed(capsys)
     home = Home(tmp_path / "p")
     assert told["node"] == home.node_key().address
