@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,9 +66,18 @@ def run_node(home: Home, settings: Settings, log_file: Path | None) -> None:
 async def _run(home: Home, settings: Settings) -> None:
     home.runner.mkdir(parents=True, exist_ok=True)
     chosen = settings.runner
-    # Not the node key: containers that outlive this process are found again after a rotation too.
-    node_id = settings.chain.operator
-    runner, why = await open_runner(chosen.kind, node_id, home.runner, image_bytes=chosen.image_bytes)
+    runner, why = await open_runner(chosen.kind, _node_id(home), home.runner, image_bytes=chosen.image_bytes)
     if why:
         log.info(why)
     await Daemon(home, settings, runner).run()
+
+
+def _node_id(home: Home) -> str:
+    """What tells this home's containers from those of all others on the machine.
+
+    Neither a key, for keys change while containers go on, nor the operator's address, which may serve two chains.
+    """
+    path = home.runner / "id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(8))
+    return path.read_text()

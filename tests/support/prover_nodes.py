@@ -137,9 +137,13 @@ class ProverNodes:
         daemon.send_signal(signal.SIGTERM)
         return daemon.wait(60)
 
+    def node_id(self, index: int) -> str:
+        """What the daemon's containers and control groups are marked with."""
+        return (self.home(index).runner / "id").read_text()
+
     def contained(self, index: int) -> list[int]:
         """Processes in the daemon's sandboxes: its children, and where there are control groups those in its own."""
-        node, daemon = operator_key(index).address, self._daemons[index].pid
+        node, daemon = self.node_id(index), self._daemons[index].pid
         groups = (f"proofmill/{node}/", f"proofmill-{node}-")
         found = []
         for entry in Path("/proc").iterdir():
