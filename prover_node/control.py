@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 from aiohttp import web
 
+from client.errors import ClientError
+
 _NAME = "control.sock"
 _TIMEOUT_S = 3.0
 
@@ -29,7 +31,7 @@ class ControlSocket:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        """Listen; what an earlier process left is replaced, since the home is locked."""
+        """Listen; what an earlier process left is replaced, since the home is locked. ClientError where it can't be."""
         app = web.Application(client_max_size=1024)
         app.router.add_get("/status", self._show)
         self._runner = web.AppRunner(app, access_log=None)
@@ -38,6 +40,9 @@ class ControlSocket:
         try:
             with _short_path(self._home) as path:
                 await web.UnixSite(self._runner, path).start()
+        except OSError as error:
+            await self.stop()
+            raise ClientError(f"the socket {self._home / _NAME} can't be made: {error.strerror}") from error
         finally:
             os.umask(old)
 
@@ -45,7 +50,9 @@ class ControlSocket:
         """Close, and leave nothing behind."""
         if self._runner is not None:
             await self._runner.cleanup()
-            (self._home / _NAME).unlink(missing_ok=True)
+            self._runner = None
+            with contextlib.suppress(OSError):
+                (self._home / _NAME).unlink()
 
     async def _show(self, request: web.Request) -> web.Response:
         return web.json_response(dict(self._report()))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from client.errors import ClientError
 from prover_node.control import ControlSocket, ask_daemon
 from prover_node.earnings import DAY_MS, Earnings, Gain
 from prover_node.runner.base import Use
@@ -41,6 +42,13 @@ async def test_a_socket_that_a_killed_daemon_left_is_replaced(tmp_path: Path) ->
     await control.start()
     assert await ask_daemon(tmp_path) == {"status": "ok"}
     await control.stop()
+
+
+async def test_a_socket_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "control.sock").mkdir()
+    (tmp_path / "control.sock" / "in the way").touch()
+    with pytest.raises(ClientError, match=r"control\.sock can't be made: "):
+        await ControlSocket(tmp_path, dict).start()
 
 
 async def test_where_no_daemon_is_none_answers(tmp_path: Path) -> None:
