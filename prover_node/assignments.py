@@ -44,6 +44,8 @@ _FAILURES = {
     Reason.OUT_OF_MEMORY: FailureReason.OUT_OF_MEMORY,
     Reason.OUTPUT_LIMIT: FailureReason.BAD_OUTPUT,
     Reason.IMAGE_UNUSABLE: FailureReason.IMAGE_UNAVAILABLE,
+    # It had time left by its own limit: it was begun too late, and beginning again would be later still.
+    Reason.DEADLINE: FailureReason.PROVER_ERROR,
 }
 
 

@@ -179,6 +179,7 @@ def _outcome_data(outcome: Outcome) -> Plain:
         "wall_ms": outcome.wall_ms,
         "cpu_ms": outcome.cpu_ms,
         "peak_memory_bytes": outcome.peak_memory_bytes,
+        "gpu_ms": outcome.gpu_ms,
         "detail": outcome.detail,
         "stdout": outcome.stdout.decode(errors="replace"),
         "stderr": outcome.stderr.decode(errors="replace"),

@@ -418,8 +418,10 @@ def test_a_program_can_watch_the_clock_and_its_verdict_is_its_own(
     assert (outcome.reason, outcome.exit_code) == (Reason.EXITED, 0)
 
 
-def test_a_gibibyte_of_words_is_read_and_dropped(runner: Backend, behave_image: Image, tmp_path: Path) -> None:
-    (outcome,) = run(runner, tmp_path, make_job(behave_image, tmp_path / "job", "print-much", "1024"))
+def test_a_flood_of_words_is_read_and_dropped(runner: Backend, behave_image: Image, tmp_path: Path) -> None:
+    # A gibibyte; less with an engine, which takes a processor for itself to pass it on.
+    mebibytes = 1024 if runner.kind == "sandbox" else 128
+    (outcome,) = run(runner, tmp_path, make_job(behave_image, tmp_path / "job", "print-much", str(mebibytes)))
     assert (outcome.reason, outcome.exit_code) == (Reason.EXITED, 0)
     assert len(outcome.stdout) == LIMITS.log_bytes
-    assert outcome.stdout.endswith(b"\n[truncated: the program wrote 1073741824 bytes]\n")
+    assert outcome.stdout.endswith(f"\n[truncated: the program wrote {mebibytes * MIB} bytes]\n".encode())

@@ -21,7 +21,7 @@ from tests.support.behave_jobs import MIB, Backend, Image, make_job
 from tests.support.doomed_node import NODE_ID
 
 NODE = f"{NODE_ID}-soak"
-RUNS = {kind: int(os.environ.get("SOAK_RUNS", runs)) for kind, runs in (("sandbox", 64), ("docker", 24))}
+RUNS = {kind: int(os.environ.get("SOAK_RUNS", runs)) for kind, runs in (("sandbox", 40), ("docker", 16))}
 AT_ONCE = 4
 ENDS: tuple[tuple[tuple[str, ...], Reason], ...] = (
     (("ok",), Reason.EXITED),
