@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import secrets
 import shutil
@@ -27,8 +28,10 @@ import pytest
 
 from client.bundle import BundleError, BundleLimits, pack
 from prover_node.runner.base import Job, Outcome, Reason
+from prover_node.runner.sandbox import SandboxRunner
 from tests.support.behave_jobs import LIMITS, MIB, Backend, Image, make_job, outputs
-from tests.support.doomed_node import start_runner
+from tests.support.doomed_node import NODE_ID, start_runner
+from tests.support.ordinary_user import USER, as_ordinary_user
 
 REFUSED = r"operation not permitted|permission denied|read-only file system|EOF"
 ABSENT = r"no such file or directory|no such device or address|no such process|there is nothing"
@@ -331,6 +334,29 @@ def test_the_host_is_as_it_was(answers: dict[str, str], host: Host) -> None:
     assert host.victim.poll() is None
     assert host.visitors == []
     assert facts() == host.facts
+
+
+def test_an_ordinary_users_sandbox_refuses_the_same(bwrap: Path, host: Host, behave_image: Image) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="mill-user-", dir="/var/tmp"))
+    copy = Image(folder / "image.tar", behave_image.sha256)
+    shutil.copyfile(behave_image.path, copy.path)
+    if os.geteuid() == 0:
+        for path in (folder, copy.path):
+            os.chown(path, USER, USER)
+
+    async def work() -> None:
+        job = replace(make_job(copy, folder / "hostile", "break-out"), env=host.environment(folder / "other"))
+        sandbox = await SandboxRunner.start(NODE_ID, folder / "state", bwrap=bwrap)
+        outcome = await sandbox.run(job)
+        await sandbox.close()
+        (folder / "answers.json").write_bytes(outcome.stdout)
+
+    as_ordinary_user(work)
+    answers: dict[str, str] = json.loads((folder / "answers.json").read_text())
+    shutil.rmtree(folder)
+    unexpected = {name: said for name, said in answers.items() if not re.search(rf"(?:{REFUSALS[name]})$", said)}
+    assert unexpected == {}
+    assert (host.visitors, host.victim.poll()) == ([], None)
 
 
 def test_a_program_has_three_open_files_and_three_places_to_write_to(
