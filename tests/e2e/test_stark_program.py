@@ -14,7 +14,8 @@ from prover_node.runner.base import Job, Limits, Outcome, Reason, Runner
 from prover_node.runner.docker import DockerRunner
 from prover_node.runner.sandbox import SandboxRunner
 from tests.support.engine import Engine
-from tests.support.localnet import PATIENCE_S, Localnet
+from tests.support.groth16 import build_groth16
+from tests.support.localnet import PATIENCE_S, Localnet, run_mill
 from tests.support.stark import SOURCES, Stark, build_stark, make_inputs, true_statement, write_statement
 
 # Building Rust takes its time on a machine that does it for the first time.
@@ -105,6 +106,14 @@ async def bench(request: pytest.FixtureRequest, stark: Stark, open_path: Path) -
     await runner.close()
 
 
+@pytest.fixture
+async def sandbox(bwrap: Path, stark: Stark, open_path: Path) -> AsyncIterator[Bench]:
+    """The quicker runner alone, for what only depends on the program."""
+    runner = await SandboxRunner.start("stark-test", open_path / "state", bwrap=bwrap)
+    yield Bench(runner, stark, open_path)
+    await runner.close()
+
+
 @pytest.fixture(scope="module")
 def valid(bwrap: Path, stark: Stark, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A proof of `true_statement(PERMUTATIONS)`."""
@@ -161,8 +170,10 @@ async def test_a_chain_is_proved_and_the_proof_is_valid(bench: Bench, permutatio
 
 
 @pytest.mark.parametrize("permutations", [PERMUTATIONS - 1, PERMUTATIONS + 1, 1, 43_690])
-async def test_a_proof_is_not_valid_for_another_number(bench: Bench, valid: bytes, permutations: int) -> None:
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS) | {"permutations": permutations}, valid), 1, "inval")
+async def test_a_proof_is_not_valid_for_another_number(sandbox: Bench, valid: bytes, permutations: int) -> None:
+    assert_exited(
+        await sandbox.verify(true_statement(PERMUTATIONS) | {"permutations": permutations}, valid), 1, "inval"
+    )
 
 
 async def test_a_proof_is_valid_for_its_own_states_only(bench: Bench, valid: bytes) -> None:
@@ -175,53 +186,66 @@ async def test_a_proof_is_valid_for_its_own_states_only(bench: Bench, valid: byt
     assert_exited(await bench.verify(own | {"start": own["end"], "end": own["start"]}, valid), 1, "invalid")
 
 
-async def test_the_end_of_a_longer_chain_is_not_the_end_of_a_shorter_one(bench: Bench, valid: bytes) -> None:
+async def test_the_end_of_a_longer_chain_is_not_the_end_of_a_shorter_one(sandbox: Bench, valid: bytes) -> None:
     # Chains from the same start: the longer one passes the end of the shorter one on its way.
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS + 1), valid), 1, "invalid")
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS - 1), valid), 1, "invalid")
+    assert_exited(await sandbox.verify(true_statement(PERMUTATIONS + 1), valid), 1, "invalid")
+    assert_exited(await sandbox.verify(true_statement(PERMUTATIONS - 1), valid), 1, "invalid")
 
 
 # In the file's order: a commitment, constraints, openings, Merkle paths, the last polynomial.
 @pytest.mark.parametrize("place", [0.0, 0.001, 0.05, 0.3, 0.5, 0.8, 0.9, 1.0])
-async def test_a_changed_proof_is_invalid(bench: Bench, valid: bytes, place: float) -> None:
+async def test_a_changed_proof_is_invalid(sandbox: Bench, valid: bytes, place: float) -> None:
     index = int(place * (len(valid) // 4 - 1))
     old = int.from_bytes(valid[4 * index : 4 * index + 4], "little")
 
     changed = word(valid, index, (old + 1) % MODULUS)
 
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS), changed), 1, "invalid: ")
+    assert_exited(await sandbox.verify(true_statement(PERMUTATIONS), changed), 1, "invalid: ")
 
 
-async def test_a_number_that_is_no_element_of_the_field_is_invalid(bench: Bench, valid: bytes) -> None:
+async def test_a_number_that_is_no_element_of_the_field_is_invalid(sandbox: Bench, valid: bytes) -> None:
     old = int.from_bytes(valid[:4], "little")
 
     # The same element modulo the field's order: accepting it would make two files of one proof.
     again = word(valid, 0, old + MODULUS)
 
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS), again), 1, "isn't an element of the field")
+    assert_exited(await sandbox.verify(true_statement(PERMUTATIONS), again), 1, "isn't an element of the field")
 
 
 @pytest.mark.parametrize("bytes_left", [0, 1, 1000, -1, -4])
-async def test_a_truncated_proof_is_invalid(bench: Bench, valid: bytes, bytes_left: int) -> None:
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS), valid[:bytes_left]), 1, "it must have")
+async def test_a_truncated_proof_is_invalid(sandbox: Bench, valid: bytes, bytes_left: int) -> None:
+    assert_exited(await sandbox.verify(true_statement(PERMUTATIONS), valid[:bytes_left]), 1, "it must have")
 
 
 @pytest.mark.parametrize("fill", [b"\0", b"\1\0\0\0", b"\xff"])
-async def test_bytes_of_a_proofs_size_are_invalid(bench: Bench, valid: bytes, fill: bytes) -> None:
+async def test_bytes_of_a_proofs_size_are_invalid(sandbox: Bench, valid: bytes, fill: bytes) -> None:
     content = (fill * len(valid))[: len(valid)]
 
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS), content), 1, "invalid: ")
+    assert_exited(await sandbox.verify(true_statement(PERMUTATIONS), content), 1, "invalid: ")
 
 
-async def test_a_proof_with_something_behind_it_is_invalid(bench: Bench, valid: bytes) -> None:
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS), valid + b"\0"), 1, "it must have")
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS), valid + valid * 20), 1, "it must have")
+async def test_a_proof_with_something_behind_it_is_invalid(sandbox: Bench, valid: bytes) -> None:
+    assert_exited(await sandbox.verify(true_statement(PERMUTATIONS), valid + b"\0"), 1, "it must have")
+    assert_exited(await sandbox.verify(true_statement(PERMUTATIONS), valid + valid * 20), 1, "it must have")
 
 
-async def test_another_programs_proof_is_invalid(bench: Bench) -> None:
-    groth16 = bytes.fromhex("0000008c") + hashlib.shake_256(b"groth16").digest(160)
+@pytest.fixture(scope="module")
+def groth16_proof(bwrap: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A valid proof of another program."""
+    root = tmp_path_factory.mktemp("groth16")
+    groth16 = build_groth16(root / "built")
+    inputs = groth16.make_inputs(root / "inputs")
+    done = run_mill(
+        *("local-run", groth16.directory, "--runner", "sandbox", "--output", root / "proof"),
+        *("--input", f"public.json={inputs / 'public.json'}"),
+        *("--input", f"witness.json={inputs / 'witness.json'}:prover"),
+    )
+    assert done.returncode == 0, done.stderr
+    return (root / "proof" / "proof.bin").read_bytes()
 
-    assert_exited(await bench.verify(true_statement(PERMUTATIONS), groth16), 1, "it must have")
+
+async def test_another_programs_proof_is_invalid(bench: Bench, groth16_proof: bytes) -> None:
+    assert_exited(await bench.verify(true_statement(PERMUTATIONS), groth16_proof), 1, "it must have")
 
 
 async def test_a_proof_without_its_file_is_invalid(bench: Bench, tmp_path: Path) -> None:
@@ -246,11 +270,11 @@ async def test_a_proof_without_its_file_is_invalid(bench: Bench, tmp_path: Path)
         ({"start": "0x" + "0" * 5000}, "must be a file of at most 4096 bytes"),
     ],
 )
-async def test_a_malformed_statement_is_nobodys_fault(bench: Bench, change: dict[str, object], message: str) -> None:
+async def test_a_malformed_statement_is_nobodys_fault(sandbox: Bench, change: dict[str, object], message: str) -> None:
     statement = true_statement(PERMUTATIONS) | change
 
-    assert_exited(await bench.verify(statement, b""), 3, message)
-    outcome, output = await bench.prove(statement)
+    assert_exited(await sandbox.verify(statement, b""), 3, message)
+    outcome, output = await sandbox.prove(statement)
     assert_exited(outcome, 3, message)
     assert list(output.iterdir()) == []
 

@@ -33,7 +33,8 @@ impl Failure {
 /// a signal that explains nothing, so this is asked before anything else runs.
 pub fn exit_with(program: &str, work: fn() -> Result<String, Failure>) -> ! {
     let result = match missing_feature() {
-        None => work(),
+        None => std::panic::catch_unwind(work)
+            .unwrap_or_else(|_| Err(Failure::new(code::CRASHED, "crashed, at what is printed above"))),
         Some(feature) => Err(Failure::new(
             code::PROCESSOR,
             format!("this image needs a processor with {feature} (x86-64-v3: Intel since Haswell, AMD since Zen)"),

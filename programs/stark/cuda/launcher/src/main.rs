@@ -55,9 +55,8 @@ fn run() -> Result<i32, Failure> {
     let library = find_library(&searched).ok_or_else(|| Failure {
         code: code::NO_DRIVER,
         sentence: format!(
-            "no NVIDIA driver: there is no {LIBRARY} in {} or LD_LIBRARY_PATH; run this image on a machine with the \
-             driver and NVIDIA's container toolkit, with a GPU assigned to the task, or take the CPU image",
-            DRIVER_DIRECTORIES.join(", ")
+            "no NVIDIA driver: {LIBRARY} is neither where NVIDIA's container runtimes put it nor in LD_LIBRARY_PATH; run \
+             this image on a machine with a driver, with a GPU assigned to the task, or take the image for processors"
         ),
     })?;
     driver::check(&library)?;
