@@ -1,4 +1,4 @@
-"""`python -m benchmarks stark_gpu`: programs/stark on this machine's first GPU beside its processors, by size.
+"""`python -m benchmarks.stark_gpu`: programs/stark on this machine's first GPU beside its processors, by size.
 
 Both provers run in the sandbox, as a prover node runs them, and the same verifier takes both proofs.
 """
