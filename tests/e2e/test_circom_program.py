@@ -96,6 +96,11 @@ def by_plonk(bench: Bench, plonk: Circom) -> Proven:
     return prove(bench, plonk, *chain_inputs("plonk"))
 
 
+@pytest.fixture(scope="module")
+def by_factors(bench: Bench, factors: Circom) -> Proved:
+    return bench.prove(factors, FACTORS_PUBLIC, FACTORS_INPUT)
+
+
 @pytest.fixture(params=["groth16", "plonk"])
 def proven(request: pytest.FixtureRequest, by_groth16: Proven, by_plonk: Proven) -> Proven:
     return {"groth16": by_groth16, "plonk": by_plonk}[request.param]
@@ -163,7 +168,6 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Json]], Json], str]] = {
         lambda proof: first_point(proof).__setitem__(0, "0" + first_point(proof)[0]),
         "isn't a decimal string below the base field's order",
     ),
-    "a coordinate as a number": (lambda proof: first_point(proof).__setitem__(0, 5), "isn't a decimal string"),
     "the point at infinity": (lambda proof: first_point(proof).__setitem__(slice(3), ["0", "1", "0"]), "not an affine"),
     "a projective point": (lambda proof: first_point(proof).__setitem__(2, "2"), "is not an affine point"),
     "a point of two coordinates": (lambda proof: first_point(proof).pop(), "is not a point"),
@@ -218,13 +222,12 @@ def test_another_evaluation_is_invalid(bench: Bench, by_plonk: Proven, evaluatio
     ("content", "message"),
     [
         (b"", "proof.json is empty"),
-        (b"null", "it is not a JSON object"),
         (b"\xff{}", "proof.json is not JSON"),
         (b"[" * 8192, "proof.json is not JSON"),
         (b" " * 100_000, "proof.json has more than 8192 bytes"),
         (None, "proof.json is missing"),
     ],
-    ids=["empty", "null", "no UTF-8", "deeply nested", "large", "missing"],
+    ids=["empty", "no UTF-8", "deeply nested", "large", "missing"],
 )
 def test_what_is_no_proof_is_invalid(bench: Bench, by_groth16: Proven, content: bytes | None, message: str) -> None:
     assert_exited(bench.verify(by_groth16.circom, by_groth16.public, content), 1, f"verifier: invalid: {message}")
@@ -254,11 +257,12 @@ def test_a_proof_of_the_other_protocol_is_invalid(
     assert_exited(bench.verify(proven.circom, proven.public, other.proof), 1, "verifier: invalid: its protocol is")
 
 
-def test_a_proof_by_another_circuit_is_invalid(bench: Bench, factors: Circom, by_groth16: Proven) -> None:
-    made = prove(bench, factors, FACTORS_PUBLIC, FACTORS_INPUT)
-    assert_exited(bench.verify(factors, made.public, made.proof), 0, "the proof is valid")
-    assert_exited(bench.verify(by_groth16.circom, by_groth16.public, made.proof), 1, "doesn't prove these public")
-    assert_exited(bench.verify(factors, made.public, by_groth16.proof), 1, "doesn't prove these public signals")
+def test_a_proof_by_another_circuit_is_invalid(
+    bench: Bench, factors: Circom, by_factors: Proved, by_groth16: Proven
+) -> None:
+    proof = proof_of(by_factors)
+    assert_exited(bench.verify(factors, FACTORS_PUBLIC, proof), 0, "the proof is valid")
+    assert_exited(bench.verify(by_groth16.circom, by_groth16.public, proof), 1, "doesn't prove these public signals")
 
 
 # --- Statements that nobody can prove or verify
@@ -272,7 +276,6 @@ def test_a_proof_by_another_circuit_is_invalid(bench: Bench, factors: Circom, by
         ({"image": "1"}, "must be a list of decimal strings"),
         (["1", "2", "3"], "has 3 public signals, but the circuit has 2"),
         (["1", 2], "signal 1 isn't"),
-        (["1", "02"], "signal 1 isn't"),
         (["-1", "2"], "signal 0 isn't"),
     ],
 )
@@ -299,7 +302,6 @@ def test_a_public_signal_has_one_spelling(bench: Bench, proven: Proven) -> None:
         ({"preimage": "1"}, "it gives values to 1 out of 2 input signals"),
         ({"preimage": "1", "salt": "1", "pepper": "1"}, "pepper has too many values, or is no input signal"),
         ({"preimage": ["1", "2"], "salt": "1"}, "preimage has too many values"),
-        ({"preimage": [], "salt": "1"}, "preimage has too few values"),
         ({"preimage": 2**53, "salt": "1"}, "gives preimage a number that JSON can't hold exactly"),
         ({"preimage": str(SCALARS), "salt": "1"}, "gives preimage a value that isn't below the field's order"),
         ({"preimage": True, "salt": "1"}, "must give preimage whole numbers"),
@@ -335,10 +337,9 @@ def test_inputs_that_break_a_constraint_are_refused(bench: Bench, factors: Circo
     assert_refused(proved, 10, "the inputs don't satisfy the circuit: Error in template")
 
 
-def test_what_a_circuit_logs_stays_secret(bench: Bench, factors: Circom) -> None:
-    proved = bench.prove(factors, FACTORS_PUBLIC, FACTORS_INPUT)
-    assert_exited(proved.outcome, 0, "groth16 bn128: 1 public signals, proved in")
-    assert b"1000003" not in proved.outcome.stdout + proved.outcome.stderr
+def test_what_a_circuit_logs_stays_secret(by_factors: Proved) -> None:
+    assert_exited(by_factors.outcome, 0, "groth16 bn128: 1 public signals, proved in")
+    assert b"1000003" not in by_factors.outcome.stdout + by_factors.outcome.stderr
 
 
 # --- Assets
@@ -388,7 +389,6 @@ def test_assets_of_two_circuits_make_no_proof(bench: Bench, groth16: Circom, fac
         (lambda key: key.__setitem__("protocol", "fflonk"), "is for the protocol fflonk"),
         (lambda key: key.__setitem__("curve", "secp256k1"), "is for the curve secp256k1"),
         (lambda key: key.pop("nPublic"), "doesn't say how many public signals"),
-        (lambda key: key.pop("vk_delta_2"), "vk_delta_2 is not a point"),
         (lambda key: key["IC"].pop(), "IC must have 3 points"),
         (lambda key: key["IC"][1].__setitem__(0, "5"), "IC[1] is not on the curve"),
         (lambda key: key.__setitem__("vk_beta_2", OUTSIDE_OF_THE_SUBGROUP), "vk_beta_2 is not in the subgroup"),
