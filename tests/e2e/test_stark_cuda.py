@@ -24,7 +24,7 @@ from prover_node.runner.gpus import Gpu
 from prover_node.runner.sandbox import SandboxRunner
 from tests.support.capacity_gpu import has_gpu
 from tests.support.localnet import PATIENCE_S
-from tests.support.stark import Stark, build_stark, build_stark_cuda, true_statement, write_statement
+from tests.support.stark import SOURCES, Stark, build_stark, build_stark_cuda, true_statement, write_statement
 
 # Compiling the kernels takes its time on a machine that does it for the first time.
 pytestmark = pytest.mark.timeout(8 * PATIENCE_S)
@@ -124,6 +124,12 @@ def test_the_image_holds_the_program_and_what_it_is_linked_with(cuda: Stark) -> 
     others = {name for name in files if not name.startswith(("usr/", "licenses/"))}
     assert others == {"prover", "prover-cuda", "lib64/ld-linux-x86-64.so.2", "etc/ld.so.conf"}
     assert cuda.program.prover.bytes < 25_000_000
+
+
+def test_the_readme_states_the_digest_for_the_gpus_of_this_build(cuda: Stark) -> None:
+    readme = (SOURCES / "README.md").read_text(encoding="utf-8")
+
+    assert f"| prover.tar of cuda.yaml, `--set archs=80` | `{cuda.program.prover.sha256}` |" in readme
 
 
 def test_the_image_says_nothing_of_the_machine_that_built_it(cuda: Stark) -> None:
