@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from tests.support.engine import Engine, NoEngineError, any_engine
 
-pytest_plugins = ["tests.support.localnet"]
+pytest_plugins = ["tests.support.localnet", "tests.support.ahead"]
 
 ROOT = Path(__file__).resolve().parent
 RUNNER_FIXTURES = {"docker": "docker_engine", "sandbox": "bwrap"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -63,10 +64,11 @@ def build(
     key = _cache_key(manifest, sources)
     try:
         entry = cache / key
-        program = _cached(entry)
-        cached = program is not None
-        if program is None:
-            program = _build_into_cache(manifest, sources, entry, report)
+        with _only_builder(entry, report):
+            program = _cached(entry)
+            cached = program is not None
+            if program is None:
+                program = _build_into_cache(manifest, sources, entry, report)
         _copy(entry, program, out_dir)
     except OSError as error:
         raise BuildError(f"the build of {manifest.name} can't use {error.filename}: {error.strerror}") from error
@@ -75,6 +77,19 @@ def build(
     for image in (program.prover, program.verifier):
         report(f"  {image.file:12} {image.bytes / 1e6:6.1f} MB  sha256 {image.sha256}")
     return BuildResult(out_dir, program, cached)
+
+
+@contextlib.contextmanager
+def _only_builder(entry: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """While another process makes the same thing, wait for it: it may take minutes, and all cores."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with entry.with_name(f"{entry.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report("another process builds the same; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _report(line: str) -> None:
@@ -125,7 +140,6 @@ def _cached(entry: Path) -> BuiltProgram | None:
 def _build_into_cache(
     manifest: Manifest, sources: Mapping[str, Path], entry: Path, report: Callable[[str], None]
 ) -> BuiltProgram:
-    entry.parent.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(prefix="proofmill-build-") as scratch,
         tempfile.TemporaryDirectory(dir=entry.parent, prefix="unfinished-") as unfinished,
@@ -141,12 +155,7 @@ def _build_into_cache(
         _run_steps(manifest, work, Path(scratch), entry.parent / "downloads", report)
         program = _package(manifest, work, result)
         program.write(result)
-        try:
-            result.rename(entry)
-        except OSError:
-            # Another build of the same thing finished first; its bytes are the same.
-            if _cached(entry) is None:
-                raise
+        result.rename(entry)
     return program
 
 

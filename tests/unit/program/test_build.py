@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import shutil
 import tarfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -139,7 +143,7 @@ def test_a_failing_step_is_named_with_its_last_words(workshop: Workshop) -> None
     assert str(caught.value).startswith("build step 'make a key of size 3' failed with exit code 1:\n")
     assert "lib/absent.txt" in str(caught.value)
     assert not workshop.out.exists()
-    assert list(workshop.cache.iterdir()) == []
+    assert [path.suffix for path in workshop.cache.iterdir()] == [".lock"]
 
 
 def test_a_missing_command_is_named(workshop: Workshop) -> None:
@@ -273,6 +277,20 @@ def test_a_step_knows_the_build_folder(workshop: Workshop) -> None:
     workshop.change("argv: [cp, lib/key.txt,", "argv: [cp, '${build}/lib/key.txt',")
 
     assert not workshop.build().cached
+
+
+def test_a_build_waits_for_another_of_the_same_thing(workshop: Workshop) -> None:
+    built = workshop.build()
+    (lock,) = workshop.cache.glob("*.lock")
+    with lock.open("w") as other, ThreadPoolExecutor() as pool:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        waiting = pool.submit(workshop.build)
+        while "another process builds the same; waiting for it" not in workshop.lines:
+            time.sleep(0.01)
+        assert not waiting.done()
+        fcntl.flock(other, fcntl.LOCK_UN)
+
+        assert waiting.result() == replace(built, cached=True)
 
 
 def test_variants_of_a_program_share_a_folder(workshop: Workshop) -> None:
