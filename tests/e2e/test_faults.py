@@ -11,12 +11,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import pytest
 from proofmill.program.v1.state_pb2 import PROGRAM_STATUS_BLOCKED, Image, ProgramSpec
 from proofmill.prover.v1.state_pb2 import (
@@ -52,6 +50,7 @@ from client.program.build import build
 from client.sdk import MillClient
 from prover_node.control import ask_daemon
 from tests.support.behave_program import build_behave_image
+from tests.support.liars import lie_from_now_on
 from tests.support.localnet import (
     PATIENCE_S,
     Deployed,
@@ -110,30 +109,6 @@ def set_params(network: Localnet, **values: int) -> None:
             await authority.submit(update_params(authority.address, params))
 
     asyncio.run(send())
-
-
-def lie_from_now_on(network: Localnet, index: int, lie: str) -> subprocess.Popen[bytes]:
-    """Put a daemon that lies in the place of an honest one, with its keys."""
-    network.kill(f"prover{index}")
-    log = network.layout.log(f"prover{index}").open("ab")
-    with log:
-        liar = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.lying_prover", network.layout.prover(index), lie],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    eventually(lambda: answers(network, index), f"the lying prover{index} answers")
-    return liar
-
-
-def answers(network: Localnet, index: int) -> bool:
-    try:
-        return bool(httpx.get(f"{network.plan.prover_url(index)}/health", timeout=5, trust_env=False).is_success)
-    except httpx.HTTPError:
-        return False
 
 
 def ask(network: Localnet, question: Callable[[MillClient], Awaitable[Any]]) -> Any:

@@ -23,6 +23,7 @@ _BUILDS: Final = {
     "test_capacity_gpu.py": (("capacity/gpu.yaml",),),
     "test_circom_program.py": (("circom",), ("circom", "--set", "protocol=plonk")),
     "test_stark_program.py": (("stark",),),
+    "test_tampered_proofs.py": (),
     "test_stark_cuda.py": (("stark/cuda.yaml", "--set", "archs=80"),),
 }
 
