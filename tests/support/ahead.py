@@ -6,6 +6,7 @@ Compilers take minutes where nothing was built before. The builder lets a test w
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Generator
@@ -49,7 +50,7 @@ class BuiltAhead:
                 return (yield)
             finally:
                 if builder.poll() is None:
-                    os.killpg(builder.pid, 15)
+                    os.killpg(builder.pid, signal.SIGINT)  # lets it remove what it has begun
                 builder.wait()
 
 
