@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,26 +16,18 @@ import pytest
 
 from client.bundle import BundleError, BundleLimits, pack
 from prover_node.runner import bwrap as bwrap_module, cgroup
-from prover_node.runner.base import CPU_WEIGHT, NICENESS, Job, Limits, Outcome, Reason, Runner, RunnerError
+from prover_node.runner.base import CPU_WEIGHT, NICENESS, Job, Outcome, Reason, Runner, RunnerError
 from prover_node.runner.docker import DockerRunner
 from prover_node.runner.gpus import Gpu
 from prover_node.runner.sandbox import SandboxRunner
+from tests.support import behave_jobs
+from tests.support.behave_jobs import MIB, Backend, Image
 from tests.support.behave_program import build_behave
 from tests.support.doomed_node import NODE_ID, start_and_kill, start_runner
 from tests.support.engine import Engine
 from tests.support.image_archives import directory, docker_archive, file, image_config, oci_layout, tar
 
-MIB = 1 << 20
-LIMITS = Limits(
-    cpu_millis=1000,
-    memory_bytes=128 * MIB,
-    gpus=0,
-    time_limit_s=30,
-    output_bytes=8 * MIB,
-    output_inodes=64,
-    tmp_bytes=4 * MIB,
-    pids=64,
-)
+LIMITS = replace(behave_jobs.LIMITS, time_limit_s=30)
 Run = Callable[..., Awaitable[Outcome]]
 
 
@@ -43,12 +35,6 @@ Run = Callable[..., Awaitable[Outcome]]
 def behave(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The static program, compiled once."""
     return build_behave(tmp_path_factory.mktemp("behave"))
-
-
-@dataclass(frozen=True)
-class Image:
-    path: Path
-    sha256: str
 
 
 @pytest.fixture(scope="session")
@@ -66,14 +52,6 @@ def image(behave: bytes, tmp_path_factory: pytest.TempPathFactory) -> Image:
     }
     path = tmp_path_factory.mktemp("image") / "image.tar"
     return Image(path, oci_layout(path, layers, image_config(layers, settings), compress=True))
-
-
-@dataclass(frozen=True)
-class Backend:
-    """What a runner is started on."""
-
-    kind: str
-    where: str
 
 
 @pytest.fixture(params=["docker", "sandbox"])

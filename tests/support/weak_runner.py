@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prover_node.runner.base import Job, Outcome, Use
+from prover_node.runner.base import Job, Outcome
+from tests.support.empty_runner import EmptyRunner
 
 
 @dataclass
-class WeakRunner:
+class WeakRunner(EmptyRunner):
     """A runner on a machine that can't enforce a limit; it is never asked to run anything."""
 
     name: str = "sandbox"
@@ -29,24 +30,6 @@ class WeakRunner:
 
     async def cancel(self, job_id: str) -> None:
         """Nothing runs."""
-
-    async def cleanup_orphans(self) -> list[str]:
-        return []
-
-    def keep_images(self, sha256s: Collection[str]) -> None:
-        """There are none."""
-
-    def uses(self) -> Mapping[str, Use]:
-        return {}
-
-    def survivors(self) -> Mapping[str, str]:
-        return {}
-
-    async def discard_survivors(self, works: Collection[str]) -> None:
-        """There are none."""
-
-    def leave_running(self) -> None:
-        """Not possible."""
 
     async def close(self) -> None:
         self.closed = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,9 +21,10 @@ from prover_node.inheritance import Inheritance
 from prover_node.jobs import Jobs
 from prover_node.metrics import Metrics
 from prover_node.public_http import FetchPolicy
-from prover_node.runner.base import Job, Outcome, Use
+from prover_node.runner.base import Job, Outcome
 from prover_node.storage import BlobStore
 from prover_node.task_files import TaskFiles
+from tests.support.empty_runner import EmptyRunner
 from tests.support.prover_duties import outcome
 
 KEY = JobKey(Role.PROVE, 1, 0, 1)
@@ -39,7 +40,7 @@ SPEC = ContainerSpec(IMAGE, (), (FILE,), Resources(1000, 1 << 20), 60)
 
 
 @dataclass
-class SlowRunner:
+class SlowRunner(EmptyRunner):
     """Containers run for ever, and take a moment to die."""
 
     name: str = "sandbox"
@@ -68,24 +69,6 @@ class SlowRunner:
 
     async def cancel(self, job_id: str) -> None:
         """Jobs are stopped by their tasks."""
-
-    async def cleanup_orphans(self) -> list[str]:
-        return []
-
-    def keep_images(self, sha256s: Collection[str]) -> None:
-        """There are none."""
-
-    def uses(self) -> Mapping[str, Use]:
-        return {}
-
-    def survivors(self) -> Mapping[str, str]:
-        return {}
-
-    async def discard_survivors(self, works: Collection[str]) -> None:
-        """There are none."""
-
-    def leave_running(self) -> None:
-        """Not possible."""
 
     async def close(self) -> None:
         """Nothing is held."""
